@@ -1,0 +1,241 @@
+"""A chunk's sound: packets of the source, or of an AAC encode of it, with exact times.
+
+A compressed packet cannot be cut, so a clip takes whole packets. Those before its start are
+kept as preroll (a decoder needs them to settle) and hidden by an edit list; the last one is
+shortened by its duration. Sound therefore starts and ends on the sample.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import av
+import av.error
+from av.stream import Discard
+
+from clipping import ffmpeg, process
+from clipping.errors import FfmpegError
+from clipping.models import AudioTrack, Source
+
+__all__ = ["COPYABLE", "Sound", "SoundPacket", "on_grid", "open_sound", "packets_within"]
+
+# Codecs that MP4 holds and players take (PCM and Vorbis in MP4 play in few). Seconds of
+# preroll: AAC overlaps by a frame (ISO/IEC 14496-3) and SBR by one more; MP3 reaches back
+# into its bit reservoir; Opus asks for 80 ms (RFC 7845, section 4.6); AC-3 overlaps by a block.
+COPYABLE: dict[str, Fraction] = {
+    "aac": Fraction(7, 100),
+    "mp3": Fraction(25, 100),
+    "ac3": Fraction(7, 100),
+    "eac3": Fraction(7, 100),
+    "opus": Fraction(8, 100),
+    "alac": Fraction(0),
+    "flac": Fraction(0),
+}
+
+# How far before a chunk the audio is read, so that the preroll is there.
+_MARGIN = Fraction(1)
+
+
+@dataclass(frozen=True, slots=True)
+class SoundPacket:
+    """A compressed packet: `start` in samples from the source's time 0, `samples` long."""
+
+    start: Fraction
+    samples: int
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Sound:
+    """A chunk's audio packets in order, and the stream that describes them to a muxer."""
+
+    track: AudioTrack
+    codec: str
+    sample_rate: int
+    copied: bool
+    preroll: int
+    stream: Any
+    packets: tuple[SoundPacket, ...]
+
+
+@contextmanager
+def open_sound(
+    source: Source,
+    start: Fraction,
+    end: Fraction,
+    *,
+    binary: str,
+    scratch: Path,
+    stall_limit: float,
+    run: process.Runner = process.run,
+) -> Iterator[Sound | None]:
+    """The first audio track between two absolute times in seconds; None if there is none.
+
+    Copied where MP4 may hold the codec, else encoded to AAC once for the whole stretch.
+    Raises FfmpegError if it can be neither.
+    """
+    if not source.audio:
+        yield None
+        return
+    track = source.audio[0]
+    opened: list[Any] = []
+    try:
+        if track.codec in COPYABLE:
+            container = _open_source(source)
+            opened.append(container)
+            yield _copied(source, track, container, start, end)
+        else:
+            path = scratch / "sound.mp4"
+            origin = max(start - _MARGIN, Fraction(0)) if start >= 0 else start
+            seek = origin - _MARGIN if source.video.seekable else None
+            first = source.video.first_pts * source.video.time_base
+            command = ffmpeg.audio_command(
+                binary,
+                source.file.uri,
+                track.stream,
+                start=origin,
+                end=end,
+                seek=seek if seek is not None and seek > first else None,
+                bit_rate=96_000 * max(1, min(2, track.channels)),
+                output=str(path),
+            )
+            what = f"encoding the sound of {source.file.key}"
+            run(command, what=what, stall_limit=stall_limit)
+            container = av.open(str(path))
+            opened.append(container)
+            yield _encoded(track, container, origin)
+    finally:
+        for container in opened:
+            container.close()
+
+
+def _open_source(source: Source) -> Any:
+    options = {"format_whitelist": ffmpeg.DEMUXERS}
+    try:
+        return av.open(
+            ffmpeg.input_url(source.file.uri), options=options, metadata_errors="ignore"
+        )
+    except av.error.FFmpegError as error:
+        raise FfmpegError(f"{source.file.key}: cannot be read again: {error.strerror}") from None
+
+
+def _copied(
+    source: Source, track: AudioTrack, container: Any, start: Fraction, end: Fraction
+) -> Sound | None:
+    stream = container.streams[track.stream]
+    for other in container.streams:
+        if other.index != track.stream:
+            other.discard = Discard.all
+    time_base = Fraction(stream.time_base)
+    origin = start - _MARGIN
+    if source.video.seekable and source.video.tidy_seek:
+        # A file without an index may refuse; reading then starts where it stands, at the start.
+        with contextlib.suppress(av.error.FFmpegError):
+            container.seek(int(origin / time_base), stream=stream, backward=True)
+    rate = track.sample_rate
+    packets: list[SoundPacket] = []
+    try:
+        for packet in container.demux(stream):
+            if packet.size == 0 or packet.pts is None:
+                continue
+            at = packet.pts * time_base
+            if at >= end:
+                break
+            samples = round((packet.duration or 0) * time_base * rate)
+            if at + Fraction(samples, rate) < origin or (packets and at * rate < packets[-1].start):
+                continue
+            packets.append(SoundPacket(at * rate, samples, bytes(packet)))
+    except (av.error.FFmpegError, IndexError):
+        pass  # A track that breaks off ends there; the clips after it have no sound.
+    if not packets:
+        return None
+    preroll = round(COPYABLE[track.codec] * rate)
+    steady = tuple(on_grid(packets, time_base * rate))
+    return Sound(track, track.codec, rate, True, preroll, stream, steady)
+
+
+def on_grid(packets: Sequence[SoundPacket], tick: Fraction) -> Iterator[SoundPacket]:
+    """Undo the rounding of a container whose ticks (in samples) are longer than a sample.
+
+    Packets of one codec follow one another at a constant distance; the mean of what the
+    rounded times say of the first one's place is exact to a sample after a second or so. A
+    real gap starts anew.
+    """
+    if tick <= 1 or len(packets) < 3:
+        yield from packets
+        return
+    steps = sorted(b.start - a.start for a, b in pairwise(packets))
+    usual = steps[len(steps) // 2]
+    frame = min(_FRAME_SIZES, key=lambda n: abs(n - usual))
+    if abs(frame - usual) > tick:
+        yield from packets
+        return
+    segment: list[SoundPacket] = []
+    for packet in packets:
+        if segment and abs(packet.start - segment[-1].start - frame) > 2 * tick:
+            yield from _aligned(segment, frame)
+            segment = []
+        segment.append(packet)
+    yield from _aligned(segment, frame)
+
+
+def _aligned(segment: Sequence[SoundPacket], frame: int) -> Iterator[SoundPacket]:
+    guesses = [p.start - i * frame for i, p in enumerate(segment)]
+    anchor = round(sum(guesses, Fraction(0)) / len(guesses))
+    for i, packet in enumerate(segment):
+        yield SoundPacket(Fraction(anchor + i * frame), frame, packet.data)
+
+
+# Samples a packet: AAC, HE-AAC, MP3, AC-3, Opus, ALAC, FLAC.
+_FRAME_SIZES = (1024, 2048, 1152, 576, 960, 1536, 4096, 4608, 120, 240, 480, 1920, 2880)
+
+
+def _encoded(track: AudioTrack, container: Any, origin: Fraction) -> Sound | None:
+    stream = container.streams.audio[0]
+    rate: int = stream.codec_context.sample_rate
+    time_base = Fraction(stream.time_base)
+    packets = tuple(
+        SoundPacket(
+            (origin + packet.pts * time_base) * rate,
+            round(packet.duration * time_base * rate),
+            bytes(packet),
+        )
+        for packet in container.demux(stream)
+        if packet.size and packet.pts is not None
+    )
+    preroll = round(COPYABLE["aac"] * rate)
+    return Sound(track, "aac", rate, False, preroll, stream, packets)
+
+
+def packets_within(
+    sound: Sound, start: Fraction, end: Fraction
+) -> list[tuple[int, int, SoundPacket]]:
+    """The packets that a clip of `[start, end)` absolute seconds needs.
+
+    Each comes with its start and length in samples relative to the clip's start: preroll is
+    negative, and the last packet's length ends with the clip.
+    """
+    begin, stop = start * sound.sample_rate, end * sound.sample_rate
+    first = next((i for i, p in enumerate(sound.packets) if p.start + p.samples > begin), None)
+    if first is None:
+        return []
+    while first > 0 and sound.packets[first].start > begin - sound.preroll:
+        first -= 1
+    chosen: list[tuple[int, int, SoundPacket]] = []
+    for packet in sound.packets[first:]:
+        if packet.start >= stop:
+            break
+        relative = round(packet.start - begin)
+        length = min(packet.samples, round(stop - begin) - relative)
+        if length > 0:
+            chosen.append((relative, length, packet))
+    if not any(relative + length > 0 for relative, length, _ in chosen):
+        return []
+    return chosen

@@ -1,0 +1,161 @@
+"""One chunk from beginning to end on one node: what is missing of it is made and published.
+
+Done twice, it does nothing the second time: that is what makes retries cheap.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+
+import imageio_ffmpeg
+
+from clipping import process
+from clipping.errors import ClippingError, FailureKind, SourceError
+from clipping.frames import pack
+from clipping.models import Chunk, ChunkRecord, ClipRecord, Failure, ProbedSource, SourceFile
+from clipping.probing import probe
+from clipping.records import clip_name, meta, meta_name
+from clipping.resuming import chunk_record_name, done_clips, in_order
+from clipping.settings import Execution, Recipe
+from clipping.storage import OutputFolder, scratch_folder
+from clipping.transcoding import Job, transcode
+
+__all__ = ["ffmpeg_path", "ffmpeg_version", "make_chunk", "probe_file"]
+
+
+def ffmpeg_path(execution: Execution) -> str:
+    """The ffmpeg to run on this node: the one set, or the one that comes with the package."""
+    return execution.ffmpeg_binary or imageio_ffmpeg.get_ffmpeg_exe()
+
+
+@cache
+def ffmpeg_version(binary: str) -> str:
+    """The version an ffmpeg says it is. Raises FfmpegError if it does not run."""
+    lines: list[str] = []
+    process.run(
+        [binary, "-version"],
+        what="asking ffmpeg for its version",
+        on_out=lines.append,
+    )
+    return lines[0].split(" ")[2] if lines and lines[0].startswith("ffmpeg version") else "unknown"
+
+
+def probe_file(file: SourceFile, execution: Execution) -> ProbedSource:
+    """Probe one source; what is wrong with it becomes its result.
+
+    Raises ClippingError only for what can pass.
+    """
+    try:
+        source, times = probe(file, ffmpeg_path(execution))
+    except ClippingError as error:
+        if error.kind.passes or error.kind is FailureKind.NO_ENCODER:
+            raise
+        failure = Failure(kind=error.kind, message=error.message)
+        return ProbedSource(file=file, failure=failure)
+    return ProbedSource(
+        file=file,
+        source=source,
+        frame_pts=pack(times.pts),
+        keyframes=pack(times.keyframes),
+    )
+
+
+def make_chunk(
+    chunk: Chunk,
+    recipe: Recipe,
+    execution: Execution,
+    output: OutputFolder,
+    *,
+    cpus: int = 1,
+    on_frames: Callable[[int], None] | None = None,
+    log: Callable[[str], None] | None = None,
+) -> ChunkRecord:
+    """Make what is missing of `chunk` and publish it, the chunk's record last.
+
+    Raises ClippingError for what can pass or is nobody's clip's fault; clips published by then
+    stay, and the next attempt goes on behind them.
+    """
+    began = time.monotonic()
+    digest, file = recipe.digest(), chunk.source.file
+    binary = ffmpeg_path(execution)
+    version = ffmpeg_version(binary)
+    names = {f"{clip.id}.mp4" for clip in chunk.clips}
+    sizes = output.sizes_of("clips", names)
+    done = done_clips(output, chunk, digest, sizes, execution.retry_failed)
+    wanted = [clip for clip in chunk.clips if clip.id not in done]
+    record_path = chunk_record_name(file.key, chunk.number)
+    if wanted:
+        _still_the_same(file)
+        # An older record must not vouch for files that are about to be replaced.
+        output.remove(record_path)
+
+    def publish(draft: ClipRecord, path: Path) -> ClipRecord:
+        name = clip_name(draft.clip.id)
+        size, digest_of_file = output.publish(path, name)
+        record = draft.model_copy(
+            update={"bytes": size, "sha256": digest_of_file, "location": output.location(name)}
+        )
+        text = meta(chunk.source, record, digest, version)
+        output.write_text(meta_name(draft.clip.id), text)
+        return record
+
+    made: list[ClipRecord] = []
+    if wanted:
+        with scratch_folder(execution.scratch_dir, _scratch_need(chunk)) as scratch:
+            job = Job(
+                recipe=recipe,
+                binary=binary,
+                scratch=scratch,
+                cpus=cpus,
+                threads=execution.encoder_threads,
+                clips_per_run=execution.encode_batch_size,
+                verify_decode=execution.verify == "decode",
+                use_hwaccel=execution.use_hwaccel,
+                stall_limit=execution.stall_timeout_s,
+                on_frames=on_frames,
+                log=log,
+            )
+            for record in transcode(chunk, wanted, job, publish):
+                made.append(record)
+                if record.location is None:
+                    text = meta(chunk.source, record, digest, version)
+                    output.write_text(meta_name(record.clip.id), text)
+    finished = ChunkRecord(
+        source_key=file.key,
+        chunk=chunk.number,
+        recipe_digest=digest,
+        fingerprint=file.fingerprint,
+        clips=in_order(chunk, [*done.values(), *made]),
+        seconds=round(time.monotonic() - began, 3),
+        encoded_frames=sum(r.frames for r in made),
+        reused=len(done),
+    )
+    output.write_text(record_path, finished.model_dump_json(indent=1))
+    return finished
+
+
+def _still_the_same(file: SourceFile) -> None:
+    """The frame times were read from one content; another would be cut wrongly."""
+    if "://" in file.uri:
+        return
+    try:
+        stat = os.stat(file.uri)
+    except FileNotFoundError:
+        message = f"{file.uri}: cannot be seen from node {os.uname().nodename}"
+        raise SourceError(message, FailureKind.NOT_FOUND) from None
+    except OSError as error:
+        raise SourceError(f"{file.uri}: {error.strerror}", FailureKind.IO) from None
+    if f"{stat.st_size}-{stat.st_mtime_ns}" != file.fingerprint:
+        raise SourceError(f"{file.key}: the file changed while it was being clipped; run again")
+
+
+def _scratch_need(chunk: Chunk) -> int:
+    """Bytes of scratch for the encoded runs, generously."""
+    video = chunk.source.video
+    pixels_per_second = video.width * video.height * float(video.frame_count / video.duration)
+    bits = max(video.bit_rate * 2.0, pixels_per_second * 0.4)
+    return int(chunk.seconds * bits / 8)

@@ -1,0 +1,218 @@
+"""An encoded run (mezzanine) to clips: whole packets from one IDR to another, remuxed.
+
+Every GOP of a mezzanine is closed, so that a packet belongs to the last IDR before it. A clip
+takes the packets from the IDR at its first frame up to the IDR at the frame after its last.
+Where a clip spans two runs it takes packets of both; their parameter sets are the same.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import av.error
+from av.packet import Packet
+
+from clipping import ffmpeg
+from clipping.audio import Sound, packets_within
+from clipping.errors import FailureKind, FfmpegError, VerificationError
+from clipping.models import Clip, VideoFacts
+from clipping.planning import Run
+
+__all__ = ["Mezzanine", "decode_order_times", "write_clip"]
+
+
+@dataclass(frozen=True, slots=True)
+class Mezzanine:
+    """An encoded run on disk.
+
+    ticks: of its timescale in one tick of the source's time base.
+    pts: of its packets in decoding order, as source PTS; keys: where the IDRs are.
+    damaged: PTS of the frames that the source's decoder complained about.
+    """
+
+    run: Run
+    path: Path
+    ticks: int
+    pts: tuple[int, ...]
+    keys: frozenset[int]
+    parameter_sets: bytes
+    seconds: float = 0.0
+    damaged: frozenset[int] = frozenset()
+
+    @classmethod
+    def read(cls, run: Run, path: Path, video: VideoFacts, seconds: float = 0.0) -> Mezzanine:
+        """Index the packets of a finished encode. Raises FfmpegError if it cannot be read."""
+        ticks = ffmpeg.ticks_per_pts(video.time_base)
+        pts: list[int] = []
+        keys: list[int] = []
+        try:
+            with av.open(str(path)) as container:
+                if not container.streams.video:  # ffmpeg wrote an MP4 without any frame
+                    return cls(run, path, ticks, (), frozenset(), b"", seconds)
+                stream = container.streams.video[0]
+                parameter_sets = bytes(stream.codec_context.extradata or b"")
+                for packet in container.demux(stream):
+                    if packet.size == 0 or packet.pts is None:
+                        continue
+                    if packet.pts % ticks:
+                        raise VerificationError(f"a frame at tick {packet.pts} is between PTS")
+                    pts.append(packet.pts // ticks + run.pts[0])
+                    if packet.is_keyframe:
+                        keys.append(pts[-1])
+        except (av.error.FFmpegError, IndexError) as error:
+            message = f"the encoded run cannot be read: {error}"
+            raise FfmpegError(message, FailureKind.BAD_INPUT) from None
+        return cls(run, path, ticks, tuple(pts), frozenset(keys), parameter_sets, seconds)
+
+    def cells(self, start: int, end: int) -> tuple[int, int]:
+        """Positions, in decoding order, of the packets from the IDR at `start` to that at `end`.
+
+        Boundaries are source PTS; the IDR is the first at or after each (a frame that the
+        decoder lost moves it on).
+        """
+        first = stop = len(self.pts)
+        for position, pts in enumerate(self.pts):
+            if pts not in self.keys:
+                continue
+            if pts >= start and first == len(self.pts):
+                first = position
+            if pts >= end:
+                stop = position
+                break
+        return first, max(first, stop)
+
+
+def decode_order_times(pts: Sequence[int]) -> list[int]:
+    """DTS for packets in decoding order: ascending and never after the PTS.
+
+    The sorted PTS, delayed by as many frames as any packet is shown later than its place in
+    the decoding order asks for (the reorder depth; ISO/IEC 14496-12, 8.6.1).
+    """
+    ordered = sorted(pts)
+    rank = {value: i for i, value in enumerate(ordered)}
+    delay = max((i - rank[value] for i, value in enumerate(pts)), default=0)
+    step = ordered[1] - ordered[0] if len(ordered) > 1 else 1
+    early = [ordered[0] - (delay - i) * step for i in range(delay)]
+    return [*early, *ordered][: len(pts)]
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    mezzanine: Mezzanine
+    first: int
+    stop: int
+
+
+def _parts(clip: Clip, runs: Sequence[Mezzanine], next_pts: int) -> list[_Part]:
+    parts: list[_Part] = []
+    for mezzanine in runs:
+        run = mezzanine.run
+        if run.end_frame <= clip.start_frame or run.first_frame >= clip.end_frame:
+            continue
+        # The run may begin before the clip, or end after it.
+        start = clip.start_pts if clip.start_frame > run.first_frame else run.pts[0]
+        end = next_pts if clip.end_frame < run.end_frame else run.pts[-1] + 1
+        first, stop = mezzanine.cells(start, end)
+        if stop > first:
+            parts.append(_Part(mezzanine, first, stop))
+    return parts
+
+
+def write_clip(
+    clip: Clip,
+    next_pts: int,
+    runs: Sequence[Mezzanine],
+    video: VideoFacts,
+    sound: Sound | None,
+    path: Path,
+) -> list[int]:
+    """Write `clip` to `path` and return the source PTS of the frames in it, ascending.
+
+    next_pts: PTS of the source frame after the clip's last.
+    Raises VerificationError if no packet belongs to it.
+    """
+    parts = _parts(clip, runs, next_pts)
+    pts = [p for part in parts for p in part.mezzanine.pts[part.first : part.stop]]
+    if not pts:
+        raise VerificationError(f"no frame of clip {clip.number} was encoded")
+    if len({part.mezzanine.parameter_sets for part in parts}) > 1:
+        raise VerificationError(f"the runs of clip {clip.number} differ in their parameter sets")
+    scale, per_pts = ffmpeg.timescale(video.time_base), ffmpeg.ticks_per_pts(video.time_base)
+    ordered = sorted(pts)
+    ends = dict(zip(ordered, [*ordered[1:], max(clip.end_pts, ordered[-1] + 1)], strict=True))
+    ticks = {p: (p - ordered[0]) * per_pts for p in (*ordered, ends[ordered[-1]])}
+    dts = decode_order_times([ticks[p] for p in pts])
+    # Edit lists count in the movie's own ticks: one sample each, so that they lose nothing.
+    movie_scale = sound.sample_rate if sound else min(scale, 90_000)
+    options = {
+        "movflags": "+faststart",
+        "video_track_timescale": str(scale),
+        "movie_timescale": str(movie_scale),
+    }
+    with av.open(str(path), "w", format="mp4", options=options) as output:
+        with av.open(str(parts[0].mezzanine.path)) as template:
+            picture = output.add_stream_from_template(template.streams.video[0])
+        picture.time_base = Fraction(1, scale)
+        start = ordered[0] * video.time_base
+        end = ends[ordered[-1]] * video.time_base
+        heard = packets_within(sound, start, end) if sound else []
+        voice: Any = None
+        if sound and heard:
+            voice = output.add_stream_from_template(sound.stream)
+            voice.time_base = Fraction(1, sound.sample_rate)
+
+        def pictures() -> Iterator[tuple[float, Packet]]:
+            for place, (packet, source_pts) in enumerate(_packets(parts)):
+                packet.stream = picture
+                packet.time_base = Fraction(1, scale)
+                packet.pts = ticks[source_pts]
+                packet.dts = dts[place]
+                packet.duration = ticks[ends[source_pts]] - ticks[source_pts]
+                yield dts[place] / scale, packet
+
+        def sounds() -> Iterator[tuple[float, Packet]]:
+            assert sound is not None
+            for relative, length, source in heard:
+                packet = Packet(source.data)
+                packet.stream = voice
+                packet.time_base = Fraction(1, sound.sample_rate)
+                packet.pts = packet.dts = relative
+                packet.duration = length
+                packet.is_keyframe = True
+                yield relative / sound.sample_rate, packet
+
+        streams = [pictures(), sounds()] if voice is not None else [pictures()]
+        for _, packet in heapq.merge(*streams, key=lambda timed: timed[0]):
+            output.mux(packet)
+    return ordered
+
+
+def _packets(parts: Sequence[_Part]) -> Iterator[tuple[Packet, int]]:
+    """The packets of all parts in decoding order, each with its source PTS."""
+    for part in parts:
+        mezzanine = part.mezzanine
+        with av.open(str(mezzanine.path)) as container:
+            stream = container.streams.video[0]
+            place = 0
+            if part.first > 0:
+                target = mezzanine.pts[part.first] - mezzanine.run.pts[0]
+                container.seek(target * mezzanine.ticks, stream=stream, backward=True)
+                place = -1
+            for packet in container.demux(stream):
+                if packet.size == 0 or packet.pts is None:
+                    continue
+                if place < 0:  # where the seek came down
+                    here = packet.pts // mezzanine.ticks + mezzanine.run.pts[0]
+                    place = mezzanine.pts.index(here)
+                if place >= part.stop:
+                    break
+                if place >= part.first:
+                    yield packet, mezzanine.pts[place]
+                place += 1
+

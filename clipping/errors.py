@@ -1,0 +1,122 @@
+"""Everything that can go wrong, as one tree.
+
+    ClippingError
+    ├── UsageError            a setting or argument that makes no sense (exit status 2)
+    ├── SourceError           a source that cannot be clipped; other sources go on
+    ├── FfmpegError           an ffmpeg process that failed, with a classified kind
+    ├── VerificationError     a clip that is not what was planned; it is not published
+    └── StorageError          reading or writing a file failed
+
+Every error carries a `FailureKind`, which alone decides whether trying again can help.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+__all__ = [
+    "ClippingError",
+    "FailureKind",
+    "FfmpegError",
+    "SourceError",
+    "StorageError",
+    "UsageError",
+    "VerificationError",
+]
+
+
+class FailureKind(StrEnum):
+    """What a failure was; the words that records and reports use."""
+
+    BAD_INPUT = "bad input"
+    DAMAGED = "damaged input"
+    NOT_FOUND = "not found"
+    USAGE = "wrong settings"
+    NO_ENCODER = "no such encoder"
+    NO_DEVICE = "no device"
+    OUT_OF_SESSIONS = "out of encoder sessions"
+    DISK_FULL = "disk full"
+    OUT_OF_MEMORY = "out of memory"
+    KILLED = "killed"
+    TIMED_OUT = "timed out"
+    IO = "input/output error"
+    VERIFICATION = "verification failed"
+    UNKNOWN = "unknown failure"
+
+    @property
+    def passes(self) -> bool:
+        """Whether the same work may succeed when it is tried again later."""
+        return self in _PASSING
+
+    @property
+    def is_clips_own(self) -> bool:
+        """Whether the clip's content may be to blame, so that its neighbours can be saved.
+
+        A full disk or a missing encoder fails every clip alike; narrowing down would only
+        repeat the failure once for each of them.
+        """
+        return self in _CLIPS_OWN
+
+
+_PASSING = frozenset(
+    {
+        FailureKind.OUT_OF_SESSIONS,
+        FailureKind.DISK_FULL,
+        FailureKind.OUT_OF_MEMORY,
+        FailureKind.KILLED,
+        FailureKind.IO,
+    }
+)
+_CLIPS_OWN = frozenset(
+    {
+        FailureKind.BAD_INPUT,
+        FailureKind.DAMAGED,
+        FailureKind.TIMED_OUT,
+        FailureKind.VERIFICATION,
+        FailureKind.UNKNOWN,
+    }
+)
+
+
+class ClippingError(Exception):
+    """Any failure this package reports; `str()` of it is one line for a person to read."""
+
+    kind: FailureKind = FailureKind.UNKNOWN
+
+    def __init__(self, message: str, kind: FailureKind | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        if kind is not None:
+            self.kind = kind
+
+    def __reduce__(self) -> tuple[type[ClippingError], tuple[str, FailureKind]]:
+        # Exceptions cross process borders (Ray); the default would drop the kind.
+        return (type(self), (self.message, self.kind))
+
+
+class UsageError(ClippingError):
+    """A setting or argument that makes no sense; nothing was started."""
+
+    kind = FailureKind.USAGE
+
+
+class SourceError(ClippingError):
+    """A source that cannot be clipped."""
+
+    kind = FailureKind.BAD_INPUT
+
+
+class FfmpegError(ClippingError):
+    """An ffmpeg process that failed; the message ends with ffmpeg's own last words."""
+
+
+class VerificationError(ClippingError):
+    """A clip that does not hold exactly the frames that were planned."""
+
+    kind = FailureKind.VERIFICATION
+
+
+class StorageError(ClippingError):
+    """A file that could not be read, written or listed."""
+
+    kind = FailureKind.IO

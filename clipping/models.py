@@ -1,0 +1,258 @@
+"""The frozen values that travel between tasks and into records.
+
+Times are exact: `Fraction` seconds, or integer PTS with the source's time base. JSON holds a
+`Fraction` as text ("30000/1001").
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from fractions import Fraction
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from clipping.errors import FailureKind
+
+__all__ = [
+    "AudioTrack",
+    "Chunk",
+    "ChunkRecord",
+    "Clip",
+    "ClipRecord",
+    "ClipStatus",
+    "Failure",
+    "ProbedSource",
+    "Source",
+    "SourceFile",
+    "SourceRecord",
+    "SourceStatus",
+    "Span",
+    "VideoFacts",
+]
+
+
+class Value(BaseModel):
+    """A frozen value; unknown keys in stored JSON are ignored, so that old records still read."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class Failure(Value):
+    """Why something failed, for a person and for the resume logic."""
+
+    kind: FailureKind
+    message: str
+
+
+class SourceFile(Value):
+    """A file found under an input, not opened yet.
+
+    key: its identity: the path relative to the input root.
+    uri: where it is read from.
+    fingerprint: changes whenever the content may have changed (size and mtime, or ETag).
+    """
+
+    key: str
+    uri: str
+    size: int
+    fingerprint: str
+
+
+class AudioTrack(Value):
+    """One audio stream: absolute stream index, codec name, rate in Hz, channels."""
+
+    stream: int
+    codec: str
+    sample_rate: int
+    channels: int
+    language: str | None = None
+
+
+class VideoFacts(Value):
+    """What a probe learned about the first real video stream.
+
+    width, height: of the decoded picture after rotation, in pixels.
+    frame_count: presented frames, counted; duration: seconds, first start to last end.
+    bit_rate: of the video in bit/s; bit_rate_estimated: from file size and duration.
+    """
+
+    container: str
+    stream: int
+    codec: str
+    profile: str | None
+    coded_width: int
+    coded_height: int
+    width: int
+    height: int
+    rotation: int
+    pixel_format: str
+    bit_depth: int
+    color_range: str | None
+    color_space: str | None
+    color_primaries: str | None
+    color_transfer: str | None
+    field_order: str
+    sample_aspect_ratio: Fraction | None
+    time_base: Fraction
+    average_rate: Fraction | None
+    nominal_rate: Fraction | None
+    bit_rate: int
+    bit_rate_estimated: bool
+    first_pts: int
+    end_pts: int
+    frame_count: int
+    nominal_duration: int
+    index: str
+    seekable: bool
+    tidy_seek: bool
+
+    @property
+    def duration(self) -> Fraction:
+        """Seconds from the first frame's start to the last frame's end."""
+        return (self.end_pts - self.first_pts) * self.time_base
+
+    @property
+    def is_hdr(self) -> bool:
+        """Whether the transfer is PQ (SMPTE 2084) or HLG (ARIB STD-B67), ITU-R BT.2100."""
+        return self.color_transfer in ("smpte2084", "arib-std-b67")
+
+
+class Source(Value):
+    """One input video that can be clipped."""
+
+    file: SourceFile
+    video: VideoFacts
+    audio: tuple[AudioTrack, ...]
+    warnings: tuple[str, ...] = ()
+
+
+class Span(Value):
+    """Half-open interval `[start, end)` in seconds; 0 is the first presented frame."""
+
+    start: Fraction
+    end: Fraction
+
+
+class Clip(Value):
+    """A span with an id and the frames that lie in it.
+
+    Frames are `[start_frame, end_frame)`, numbered from 0 in presentation order.
+    start_pts: PTS of its first frame; end_pts: where its last frame's display ends.
+    """
+
+    id: str
+    number: int
+    span: Span
+    start_frame: int
+    end_frame: int
+    start_pts: int
+    end_pts: int
+
+    @property
+    def frame_count(self) -> int:
+        """How many source frames lie in the span."""
+        return self.end_frame - self.start_frame
+
+
+class Chunk(Value):
+    """Consecutive clips of one source, done by one task.
+
+    frame_pts: packed PTS of the frames `[first_frame, first_frame + n)`, which covers all
+    clips and one frame beyond, if there is one.
+    keyframes: the source's keyframe PTS that matter here, the last one before the first
+    frame included.
+    """
+
+    source: Source
+    number: int
+    clips: tuple[Clip, ...]
+    first_frame: int
+    frame_pts: str
+    keyframes: str
+
+    @property
+    def seconds(self) -> float:
+        """Seconds of source that its clips cover; overlaps count once."""
+        total, reached = Fraction(0), Fraction(0)
+        for clip in self.clips:
+            begin = max(clip.span.start, reached)
+            total += max(Fraction(0), clip.span.end - begin)
+            reached = max(reached, clip.span.end)
+        return float(total)
+
+
+class ClipStatus(StrEnum):
+    """How a planned clip ended."""
+
+    WRITTEN = "written"
+    FAILED = "failed"
+    ABSENT = "absent"
+
+
+class ClipRecord(Value):
+    """How one planned clip ended, and the proof.
+
+    errors: why it failed or is absent; for a written clip, damage that it holds.
+    """
+
+    clip: Clip
+    status: ClipStatus
+    failure: Failure | None = None
+    errors: tuple[str, ...] = ()
+    location: str | None = None
+    width: int = 0
+    height: int = 0
+    frames: int = 0
+    video_codec: str | None = None
+    encoder: str | None = None
+    bytes: int = 0
+    sha256: str | None = None
+    audio: dict[str, Any] | None = None
+    encode_seconds: float = 0.0
+
+
+class ChunkRecord(Value):
+    """The proof that a chunk is done; written after everything else of it."""
+
+    source_key: str
+    chunk: int
+    recipe_digest: str
+    fingerprint: str
+    clips: tuple[ClipRecord, ...]
+    seconds: float = 0.0
+    encoded_frames: int = 0
+    reused: int = 0
+
+
+class SourceStatus(StrEnum):
+    """How a source ended."""
+
+    CLIPPED = "clipped"
+    EMPTY = "no clips"
+    FAILED = "failed"
+
+
+class SourceRecord(Value):
+    """How one source ended; its presence with all chunk records makes a resume free."""
+
+    key: str
+    uri: str
+    fingerprint: str
+    recipe_digest: str
+    status: SourceStatus
+    chunks: int = 0
+    clips: int = 0
+    reason: str | None = None
+    failure: Failure | None = None
+    source: Source | None = None
+
+
+class ProbedSource(Value):
+    """What a probe task gives back: a source with its chunks' plan, or why there is none."""
+
+    file: SourceFile
+    source: Source | None = None
+    failure: Failure | None = None
+    frame_pts: str = ""
+    keyframes: str = ""

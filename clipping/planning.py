@@ -1,0 +1,257 @@
+"""From a source's frame times to spans, clips, chunks and encode runs. Pure; exact throughout."""
+
+from __future__ import annotations
+
+import uuid
+from bisect import bisect_right
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import pairwise
+from math import ceil
+
+from clipping.frames import FrameTimes, pack, unpack
+from clipping.models import Chunk, Clip, Source, Span
+
+__all__ = ["Run", "chunks", "clip_id", "clips", "exact", "runs", "stride_spans"]
+
+# Decoding a frame costs about a fifteenth of encoding it (measured with libx264 medium), so a
+# second process that decodes some frames again is worth it only if it spares more than these.
+_SPLIT_SAVES_FRAMES = 48
+_DECODE_COST = 1 / 15
+
+# How many frames have to be decoded before a frame when decoding starts for it alone.
+_LeadIn = Callable[[int], int]
+
+
+def exact(value: float | str | Fraction) -> Fraction:
+    """The number a person typed: 4.2 means 42/10, not its nearest binary double."""
+    return value if isinstance(value, Fraction) else Fraction(str(value))
+
+
+def stride_spans(
+    duration: Fraction,
+    clip_len: Fraction,
+    stride: Fraction,
+    min_length: Fraction,
+    limit: int = 0,
+) -> Iterator[Span]:
+    """Spans of `clip_len` seconds, one every `stride` seconds, within `duration`.
+
+    A span that reaches past the end is cut there, and dropped when that leaves less than
+    `min_length`. `limit` 0 means all. The rules are those of NeMo Curator's
+    FixedStrideExtractorStage, computed as `i * stride` so that no clip is lost to rounding.
+    """
+    if stride <= 0 or clip_len <= 0:
+        raise ValueError("clip length and stride must be positive")
+    i = 0
+    while (start := i * stride) < duration and not (limit and i >= limit):
+        end = min(start + clip_len, duration)
+        if end - start < min_length:
+            return  # later spans end at the same place and are shorter still
+        yield Span(start=start, end=end)
+        i += 1
+
+
+def clip_id(source_key: str, start_frame: int, end_frame: int) -> str:
+    """The id of a clip: the same source and frames give the same id on every machine."""
+    return str(uuid.uuid5(uuid.NAMESPACE_URL, f"{source_key}_{start_frame}_{end_frame}"))
+
+
+def clips(source_key: str, times: FrameTimes, spans: Sequence[Span]) -> list[Clip]:
+    """Give every span its id and its frames: those presented within `[start, end)`."""
+    nominal = times.nominal
+    planned: list[Clip] = []
+    taken: set[tuple[int, int]] = set()
+    for number, span in enumerate(spans):
+        start, end = times.index_at(span.start), times.index_at(span.end)
+        span_end = ceil(times.first + span.end / times.time_base)
+        next_pts = times.pts[end] if end < len(times.pts) else times.end
+        # The last frame keeps its own duration, except across a gap in a variable rate: a clip
+        # never runs more than one frame beyond its span.
+        end_pts = next_pts if next_pts - span_end <= nominal else span_end
+        start_pts = times.pts[start] if start < len(times.pts) else times.end
+        name = clip_id(source_key, start, end)
+        if start == end or (start, end) in taken:
+            # Two spans between the same frames are two clips all the same.
+            name = clip_id(f"{source_key}_{span.start}_{span.end}", start, end)
+        taken.add((start, end))
+        planned.append(
+            Clip(
+                id=name,
+                number=number,
+                span=span,
+                start_frame=start,
+                end_frame=end,
+                start_pts=start_pts,
+                end_pts=max(end_pts, start_pts),
+            )
+        )
+    return planned
+
+
+def chunks(
+    source: Source, times: FrameTimes, planned: Sequence[Clip], clips_per_chunk: int
+) -> Iterator[Chunk]:
+    """Cut a source's clips into chunks of at most `clips_per_chunk` consecutive ones."""
+    for number, begin in enumerate(range(0, len(planned), clips_per_chunk)):
+        group = tuple(planned[begin : begin + clips_per_chunk])
+        first = min(c.start_frame for c in group)
+        beyond = min(len(times.pts), max(c.end_frame for c in group) + 1)
+        pts = times.pts[first:beyond]
+        start = pts[0] if len(pts) else times.end
+        last = pts[-1] if len(pts) else times.end
+        lead = times.keyframe_before(start)
+        keys = [k for k in times.keyframes if (start if lead is None else lead) <= k <= last]
+        yield Chunk(
+            source=source,
+            number=number,
+            clips=group,
+            first_frame=first,
+            frame_pts=pack(pts),
+            keyframes=pack(keys),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A stretch of the source that one ffmpeg process encodes.
+
+    Frame numbers index the whole source; `pts` are those of the frames to encode, in order.
+    ranges: the half-open PTS ranges that are encoded; frames between them are decoded only.
+    boundaries: half-way points, in PTS, before each frame that must become an IDR.
+    seek: PTS of the keyframe to start decoding from, None to start with the file.
+    """
+
+    first_frame: int
+    end_frame: int
+    pts: tuple[int, ...]
+    ranges: tuple[tuple[int, int], ...]
+    boundaries: tuple[Fraction, ...]
+    seek: int | None
+
+    @property
+    def frame_count(self) -> int:
+        """How many frames the run encodes."""
+        return len(self.pts)
+
+
+def runs(
+    chunk: Chunk, wanted: Sequence[Clip], cpus: int = 1, clips_per_run: int = 16
+) -> list[Run]:
+    """Plan the encode runs that make `wanted` (clips of `chunk`) with no frame encoded twice.
+
+    Frames between clips are skipped over by decoding where a keyframe does not offer a
+    shorter way, and by a new run where it does. A long stretch is split at clip boundaries
+    into runs of about `clips_per_run` clips, or into `cpus` of them to be encoded side by
+    side.
+    """
+    pts = unpack(chunk.frame_pts)
+    keys = list(unpack(chunk.keyframes))
+    base = chunk.first_frame
+    real = [c for c in wanted if c.frame_count > 0]
+    if not real:
+        return []
+    edges = sorted({e for c in real for e in (c.start_frame, c.end_frame)})
+    covered = _union([(c.start_frame, c.end_frame) for c in real])
+    stretches = _stretches(covered, lambda frame: _lead_in(pts, keys, base, frame))
+    total = sum(e - s for s, e in covered)
+    planned: list[Run] = []
+    for stretch in stretches:
+        size = sum(e - s for s, e in stretch)
+        inside = sum(1 for c in real if stretch[0][0] <= c.start_frame < stretch[-1][1])
+        parts = max(ceil(inside / clips_per_run), round(cpus * size / total))
+        for part in _split(stretch, edges, parts, lambda f: _lead_in(pts, keys, base, f)):
+            planned.append(_run(part, edges, pts, keys, base))
+    return planned
+
+
+def _union(ranges: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+    merged: list[tuple[int, int]] = []
+    for start, end in sorted(ranges):
+        if merged and start <= merged[-1][1]:
+            merged[-1] = (merged[-1][0], max(end, merged[-1][1]))
+        else:
+            merged.append((start, end))
+    return merged
+
+
+def _lead_in(pts: Sequence[int], keys: Sequence[int], base: int, frame: int) -> int:
+    """How many frames of the chunk must be decoded before `frame` when starting there."""
+    at = frame - base
+    i = bisect_right(keys, pts[at])
+    if i == 0:
+        return at
+    return at - min(at, bisect_right(pts, keys[i - 1] - 1))
+
+
+def _stretches(
+    covered: Sequence[tuple[int, int]], lead_in: _LeadIn
+) -> list[list[tuple[int, int]]]:
+    stretches = [[covered[0]]]
+    for (_, previous_end), following in pairwise(covered):
+        saved = (following[0] - previous_end) - lead_in(following[0])
+        if saved > _SPLIT_SAVES_FRAMES:
+            stretches.append([following])
+        else:
+            stretches[-1].append(following)
+    return stretches
+
+
+def _split(
+    stretch: list[tuple[int, int]], edges: Sequence[int], parts: int, lead_in: _LeadIn
+) -> list[list[tuple[int, int]]]:
+    """Cut a stretch at clip boundaries into `parts` of about the same number of frames."""
+    inner = [e for e in edges if e > stretch[0][0] and any(s <= e < t for s, t in stretch)]
+    size = sum(t - s for s, t in stretch)
+    cuts: list[int] = []
+    for part in range(1, parts):
+        free = [e for e in inner if not cuts or e > cuts[-1]]
+        if not free:
+            break
+        target = size * part / parts
+        cuts.append(
+            min(
+                free,
+                key=lambda e: abs(_before(stretch, e) - target) + _DECODE_COST * lead_in(e),
+            )
+        )
+    pieces: list[list[tuple[int, int]]] = []
+    begin = stretch[0][0]
+    for cut in [*cuts, stretch[-1][1]]:
+        piece = [(max(s, begin), min(t, cut)) for s, t in stretch]
+        piece = [(s, t) for s, t in piece if s < t]
+        if piece:
+            pieces.append(piece)
+        begin = cut
+    return pieces
+
+
+def _before(stretch: Sequence[tuple[int, int]], frame: int) -> int:
+    return sum(min(t, frame) - s for s, t in stretch if s < frame)
+
+
+def _run(
+    ranges: Sequence[tuple[int, int]],
+    edges: Sequence[int],
+    pts: Sequence[int],
+    keys: Sequence[int],
+    base: int,
+) -> Run:
+    first, end = ranges[0][0], ranges[-1][1]
+    encoded = tuple(pts[f - base] for s, t in ranges for f in range(s, t))
+    starts = {s for s, _ in ranges}
+    forced = [e for e in edges if first < e < end and any(s <= e < t for s, t in ranges)]
+    at = bisect_right(keys, pts[first - base])
+    return Run(
+        first_frame=first,
+        end_frame=end,
+        pts=encoded,
+        ranges=tuple((pts[s - base], pts[t - base - 1] + 1) for s, t in ranges),
+        boundaries=tuple(
+            Fraction(pts[e - base - 1] + pts[e - base], 2)
+            for e in sorted({*forced, *(starts - {first})})
+        ),
+        seek=keys[at - 1] if at else None,
+    )
+
