@@ -24,7 +24,14 @@ from clipping import ffmpeg, process
 from clipping.errors import FfmpegError
 from clipping.models import AudioTrack, Source
 
-__all__ = ["COPYABLE", "Sound", "SoundPacket", "on_grid", "open_sound", "packets_within"]
+__all__ = [
+    "COPYABLE",
+    "Sound",
+    "SoundPacket",
+    "on_grid",
+    "open_sound",
+    "packets_within",
+]
 
 # Codecs that MP4 holds and players take (PCM and Vorbis in MP4 play in few). Seconds of
 # preroll: AAC overlaps by a frame (ISO/IEC 14496-3) and SBR by one more; MP3 reaches back
@@ -123,7 +130,9 @@ def _open_source(source: Source) -> Any:
             ffmpeg.input_url(source.file.uri), options=options, metadata_errors="ignore"
         )
     except av.error.FFmpegError as error:
-        raise FfmpegError(f"{source.file.key}: cannot be read again: {error.strerror}") from None
+        raise FfmpegError(
+            f"{source.file.key}: cannot be read again: {error.strerror}"
+        ) from None
 
 
 def _copied(
@@ -149,7 +158,9 @@ def _copied(
             if at >= end:
                 break
             samples = round((packet.duration or 0) * time_base * rate)
-            if at + Fraction(samples, rate) < origin or (packets and at * rate < packets[-1].start):
+            if at + Fraction(samples, rate) < origin or (
+                packets and at * rate < packets[-1].start
+            ):
                 continue
             packets.append(SoundPacket(at * rate, samples, bytes(packet)))
     except (av.error.FFmpegError, IndexError):
@@ -223,7 +234,9 @@ def packets_within(
     negative, and the last packet's length ends with the clip.
     """
     begin, stop = start * sound.sample_rate, end * sound.sample_rate
-    first = next((i for i, p in enumerate(sound.packets) if p.start + p.samples > begin), None)
+    first = next(
+        (i for i, p in enumerate(sound.packets) if p.start + p.samples > begin), None
+    )
     if first is None:
         return []
     while first > 0 and sound.packets[first].start > begin - sound.preroll:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import cache
 from pathlib import Path
 
@@ -16,7 +16,15 @@ import imageio_ffmpeg
 from clipping import process
 from clipping.errors import ClippingError, FailureKind, SourceError
 from clipping.frames import pack
-from clipping.models import Chunk, ChunkRecord, ClipRecord, Failure, ProbedSource, SourceFile
+from clipping.models import (
+    Chunk,
+    ChunkRecord,
+    ClipRecord,
+    ClipStatus,
+    Failure,
+    ProbedSource,
+    SourceFile,
+)
 from clipping.probing import probe
 from clipping.records import clip_name, meta, meta_name
 from clipping.resuming import chunk_record_name, done_clips, in_order
@@ -41,7 +49,11 @@ def ffmpeg_version(binary: str) -> str:
         what="asking ffmpeg for its version",
         on_out=lines.append,
     )
-    return lines[0].split(" ")[2] if lines and lines[0].startswith("ffmpeg version") else "unknown"
+    return (
+        lines[0].split(" ")[2]
+        if lines and lines[0].startswith("ffmpeg version")
+        else "unknown"
+    )
 
 
 def probe_file(file: SourceFile, execution: Execution) -> ProbedSource:
@@ -97,7 +109,11 @@ def make_chunk(
         name = clip_name(draft.clip.id)
         size, digest_of_file = output.publish(path, name)
         record = draft.model_copy(
-            update={"bytes": size, "sha256": digest_of_file, "location": output.location(name)}
+            update={
+                "bytes": size,
+                "sha256": digest_of_file,
+                "location": output.location(name),
+            }
         )
         text = meta(chunk.source, record, digest, version)
         output.write_text(meta_name(draft.clip.id), text)
@@ -132,10 +148,19 @@ def make_chunk(
         clips=in_order(chunk, [*done.values(), *made]),
         seconds=round(time.monotonic() - began, 3),
         encoded_frames=sum(r.frames for r in made),
-        reused=len(done),
+        made_seconds=_seconds(chunk, made),
+        reused=sum(r.status is ClipStatus.WRITTEN for r in done.values()),
     )
     output.write_text(record_path, finished.model_dump_json(indent=1))
     return finished
+
+
+def _seconds(chunk: Chunk, records: Iterable[ClipRecord]) -> float:
+    """Seconds of video in the clips that were written."""
+    written = (r.clip for r in records if r.status is ClipStatus.WRITTEN)
+    return float(
+        sum(c.end_pts - c.start_pts for c in written) * chunk.source.video.time_base
+    )
 
 
 def _still_the_same(file: SourceFile) -> None:
@@ -150,12 +175,16 @@ def _still_the_same(file: SourceFile) -> None:
     except OSError as error:
         raise SourceError(f"{file.uri}: {error.strerror}", FailureKind.IO) from None
     if f"{stat.st_size}-{stat.st_mtime_ns}" != file.fingerprint:
-        raise SourceError(f"{file.key}: the file changed while it was being clipped; run again")
+        raise SourceError(
+            f"{file.key}: the file changed while it was being clipped; run again"
+        )
 
 
 def _scratch_need(chunk: Chunk) -> int:
     """Bytes of scratch for the encoded runs, generously."""
     video = chunk.source.video
-    pixels_per_second = video.width * video.height * float(video.frame_count / video.duration)
+    pixels_per_second = (
+        video.width * video.height * float(video.frame_count / video.duration)
+    )
     bits = max(video.bit_rate * 2.0, pixels_per_second * 0.4)
     return int(chunk.seconds * bits / 8)

@@ -23,7 +23,9 @@ class Rate:
     bit_rate: int | None = None
 
 
-def bit_rate_for(width: int, height: int, frames_per_second: float, quality: float) -> int:
+def bit_rate_for(
+    width: int, height: int, frames_per_second: float, quality: float
+) -> int:
     """A bit rate for an encoder that has no constant quality, in bit/s.
 
     3 Mb/s at 1280x720, 30 frames/s and quality 23, growing with the 0.75th power of pixels a
@@ -55,7 +57,14 @@ class Encoder:
 
 
 def _average(bit_rate: int) -> list[str]:
-    return ["-b:v", str(bit_rate), "-maxrate", str(2 * bit_rate), "-bufsize", str(4 * bit_rate)]
+    return [
+        "-b:v",
+        str(bit_rate),
+        "-maxrate",
+        str(2 * bit_rate),
+        "-bufsize",
+        str(4 * bit_rate),
+    ]
 
 
 def _libx264(preset: str | None, rate: Rate, threads: int) -> list[str]:
@@ -68,13 +77,24 @@ def _libx264(preset: str | None, rate: Rate, threads: int) -> list[str]:
 def _libopenh264(_preset: str | None, rate: Rate, threads: int) -> list[str]:
     if not rate.bit_rate:
         raise ValueError("libopenh264 needs a bit rate")
-    spend = ["-rc_mode", "bitrate", "-b:v", str(rate.bit_rate), "-allow_skip_frames", "0"]
+    spend = [
+        "-rc_mode",
+        "bitrate",
+        "-b:v",
+        str(rate.bit_rate),
+        "-allow_skip_frames",
+        "0",
+    ]
     # It makes no keyframe by itself except every -g frames; a long GOP leaves the forced ones.
     return [*spend, "-profile:v", "high", "-g", "250", "-threads", str(threads)]
 
 
 def _nvenc(preset: str | None, rate: Rate, _threads: int) -> list[str]:
-    spend = _average(rate.bit_rate) if rate.bit_rate else ["-cq", f"{rate.quality:g}", "-b:v", "0"]
+    spend = (
+        _average(rate.bit_rate)
+        if rate.bit_rate
+        else ["-cq", f"{rate.quality:g}", "-b:v", "0"]
+    )
     tuned = ["-preset", preset or "p4", "-tune", "hq", "-rc", "vbr"]
     return [*tuned, *spend, "-forced-idr", "1", "-strict_gop", "1", "-g", "250"]
 
@@ -127,5 +147,7 @@ def encoder(name: str) -> Encoder:
     """The row called `name`. Raises UsageError that names the choices."""
     row = ENCODERS.get(name)
     if row is None:
-        raise UsageError(f"unknown encoder {name!r}: choose one of {', '.join(ENCODERS)}")
+        raise UsageError(
+            f"unknown encoder {name!r}: choose one of {', '.join(ENCODERS)}"
+        )
     return row

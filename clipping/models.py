@@ -213,7 +213,10 @@ class ClipRecord(Value):
 
 
 class ChunkRecord(Value):
-    """The proof that a chunk is done; written after everything else of it."""
+    """The proof that a chunk is done; written after everything else of it.
+
+    seconds, encoded_frames, made_seconds (of clips), reused (clips): of the run that wrote it.
+    """
 
     source_key: str
     chunk: int
@@ -222,6 +225,7 @@ class ChunkRecord(Value):
     clips: tuple[ClipRecord, ...]
     seconds: float = 0.0
     encoded_frames: int = 0
+    made_seconds: float = 0.0
     reused: int = 0
 
 

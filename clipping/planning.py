@@ -55,7 +55,9 @@ def stride_spans(
 
 def clip_id(source_key: str, start_frame: int, end_frame: int) -> str:
     """The id of a clip: the same source and frames give the same id on every machine."""
-    return str(uuid.uuid5(uuid.NAMESPACE_URL, f"{source_key}_{start_frame}_{end_frame}"))
+    return str(
+        uuid.uuid5(uuid.NAMESPACE_URL, f"{source_key}_{start_frame}_{end_frame}")
+    )
 
 
 def clips(source_key: str, times: FrameTimes, spans: Sequence[Span]) -> list[Clip]:
@@ -102,7 +104,9 @@ def chunks(
         start = pts[0] if len(pts) else times.end
         last = pts[-1] if len(pts) else times.end
         lead = times.keyframe_before(start)
-        keys = [k for k in times.keyframes if (start if lead is None else lead) <= k <= last]
+        keys = [
+            k for k in times.keyframes if (start if lead is None else lead) <= k <= last
+        ]
         yield Chunk(
             source=source,
             number=number,
@@ -161,7 +165,9 @@ def runs(
         size = sum(e - s for s, e in stretch)
         inside = sum(1 for c in real if stretch[0][0] <= c.start_frame < stretch[-1][1])
         parts = max(ceil(inside / clips_per_run), round(cpus * size / total))
-        for part in _split(stretch, edges, parts, lambda f: _lead_in(pts, keys, base, f)):
+        for part in _split(
+            stretch, edges, parts, lambda f: _lead_in(pts, keys, base, f)
+        ):
             planned.append(_run(part, edges, pts, keys, base))
     return planned
 
@@ -202,7 +208,9 @@ def _split(
     stretch: list[tuple[int, int]], edges: Sequence[int], parts: int, lead_in: _LeadIn
 ) -> list[list[tuple[int, int]]]:
     """Cut a stretch at clip boundaries into `parts` of about the same number of frames."""
-    inner = [e for e in edges if e > stretch[0][0] and any(s <= e < t for s, t in stretch)]
+    inner = [
+        e for e in edges if e > stretch[0][0] and any(s <= e < t for s, t in stretch)
+    ]
     size = sum(t - s for s, t in stretch)
     cuts: list[int] = []
     for part in range(1, parts):
@@ -213,7 +221,9 @@ def _split(
         cuts.append(
             min(
                 free,
-                key=lambda e: abs(_before(stretch, e) - target) + _DECODE_COST * lead_in(e),
+                key=lambda e: (
+                    abs(_before(stretch, e) - target) + _DECODE_COST * lead_in(e)
+                ),
             )
         )
     pieces: list[list[tuple[int, int]]] = []
@@ -241,7 +251,9 @@ def _run(
     first, end = ranges[0][0], ranges[-1][1]
     encoded = tuple(pts[f - base] for s, t in ranges for f in range(s, t))
     starts = {s for s, _ in ranges}
-    forced = [e for e in edges if first < e < end and any(s <= e < t for s, t in ranges)]
+    forced = [
+        e for e in edges if first < e < end and any(s <= e < t for s, t in ranges)
+    ]
     at = bisect_right(keys, pts[first - base])
     return Run(
         first_frame=first,
@@ -254,4 +266,3 @@ def _run(
         ),
         seek=keys[at - 1] if at else None,
     )
-

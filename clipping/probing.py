@@ -45,6 +45,8 @@ def probe(
         with _open(file) as container:
             stream = _first_video(container, file)
             packets = _read_packets(container, stream)
+            if packets.encrypted:
+                raise SourceError(f"{file.key}: the video is encrypted (DRM)")
             header = _header(container, stream)
             audio = tuple(_audio_tracks(container))
     except av.error.FFmpegError as error:
@@ -53,7 +55,10 @@ def probe(
     times, origin = _times(file, header, packets, trial, binary, run)
     video = _facts(header, packets, trial, times, origin)
     return Source(
-        file=file, video=video, audio=audio, warnings=tuple(_warnings(header, packets, video))
+        file=file,
+        video=video,
+        audio=audio,
+        warnings=tuple(_warnings(header, packets, video)),
     ), times
 
 
@@ -69,6 +74,7 @@ class _Packets:
     size: int = 0
     starts_with_key: bool = False
     jump: int = 0
+    encrypted: bool = False
     broke_off: str | None = None
 
 
@@ -95,7 +101,9 @@ class Decoded:
         if "Parsed_showinfo" not in line:
             self.complaints += ffmpeg.is_damage(line)
             if (found := _ROTATION.search(line)) and not self.rotation:
-                self.rotation = round(float(found[1])) if abs(float(found[1])) <= 360 else 0
+                self.rotation = (
+                    round(float(found[1])) if abs(float(found[1])) <= 360 else 0
+                )
             return
         if found := _FRAME.search(line):
             if found[1] == "NOPTS":
@@ -103,7 +111,9 @@ class Decoded:
                 return
             pts = int(found[1])
             self.pts.append(pts)
-            if self.complaints:  # a decoder complains just before it hands the picture on
+            if (
+                self.complaints
+            ):  # a decoder complains just before it hands the picture on
                 self.damaged.add(pts)
                 self.complaints = 0
             facts = dict(_WORD.findall(line))
@@ -130,7 +140,9 @@ def _refuse_hopeless(file: SourceFile) -> None:
         with open(file.uri, "rb") as stream:
             head = stream.read(256)
     except FileNotFoundError:
-        raise SourceError(f"{file.key}: there is no such file", FailureKind.NOT_FOUND) from None
+        raise SourceError(
+            f"{file.key}: there is no such file", FailureKind.NOT_FOUND
+        ) from None
     except IsADirectoryError:
         raise SourceError(f"{file.key}: is a folder, not a video") from None
     except OSError as error:
@@ -140,26 +152,36 @@ def _refuse_hopeless(file: SourceFile) -> None:
     if not head:
         raise SourceError(f"{file.key}: the file is empty")
     if head.startswith(b"version https://git-lfs"):
-        raise SourceError(f"{file.key}: a Git LFS pointer, not the video; run 'git lfs pull'")
+        raise SourceError(
+            f"{file.key}: a Git LFS pointer, not the video; run 'git lfs pull'"
+        )
     if head.lstrip()[:1] == b"<" and b"html" in head.lower():
         raise SourceError(f"{file.key}: an HTML page (a failed download?), not a video")
     if head.startswith(b"#EXTM3U") or head.startswith(b"ffconcat"):
-        raise SourceError(f"{file.key}: a playlist, not a video; playlists are not opened")
+        raise SourceError(
+            f"{file.key}: a playlist, not a video; playlists are not opened"
+        )
 
 
 def _open(file: SourceFile) -> Any:
     protocols = "file" if "://" not in file.uri else "file,http,https,tcp,tls,crypto"
     options = {"protocol_whitelist": protocols, "format_whitelist": ffmpeg.DEMUXERS}
     # Names that are not UTF-8 reach libavformat as they are.
-    return av.open(ffmpeg.input_url(os.fspath(file.uri)), options=options, metadata_errors="ignore")
+    return av.open(
+        ffmpeg.input_url(os.fspath(file.uri)), options=options, metadata_errors="ignore"
+    )
 
 
 def _unreadable(file: SourceFile, error: av.error.FFmpegError) -> SourceError:
     reason = error.strerror or str(error)
     if isinstance(error, (PermissionError, BlockingIOError)):
         return SourceError(f"{file.key}: cannot be read: {reason}", FailureKind.IO)
-    if isinstance(error, av.error.ArgumentError):  # what the allow-list of formats answers
-        return SourceError(f"{file.key}: its format is not one of the video containers we open")
+    if isinstance(
+        error, av.error.ArgumentError
+    ):  # what the allow-list of formats answers
+        return SourceError(
+            f"{file.key}: its format is not one of the video containers we open"
+        )
     return SourceError(f"{file.key}: not a video that can be opened ({reason.lower()})")
 
 
@@ -176,7 +198,11 @@ def _first_video(container: Any, file: SourceFile) -> Any:
     if filled:
         return filled[0]
     if candidates:
-        codec = candidates[0].codec_context.name if candidates[0].codec_context else "its codec"
+        codec = (
+            candidates[0].codec_context.name
+            if candidates[0].codec_context
+            else "its codec"
+        )
         raise SourceError(f"{file.key}: the video stream ({codec}) has no picture size")
     if pictures:
         raise SourceError(f"{file.key}: only a cover picture, no video stream")
@@ -198,6 +224,7 @@ def _read_packets(container: Any, stream: Any) -> _Packets:
             found.size += packet.size
             if not found.pts and not found.untimed and not found.hidden:
                 found.starts_with_key = packet.is_keyframe
+                found.encrypted = packet.has_sidedata("encryption_info")
             if packet.dts is not None:
                 if previous_dts is not None:
                     found.jump = max(found.jump, previous_dts - packet.dts)
@@ -222,7 +249,9 @@ def _read_packets(container: Any, stream: Any) -> _Packets:
 def _header(container: Any, stream: Any) -> dict[str, Any]:
     context = stream.codec_context
     pixels = context.format
-    duration = Fraction(container.duration, av.time_base) if container.duration else None
+    duration = (
+        Fraction(container.duration, av.time_base) if container.duration else None
+    )
     sample_aspect = stream.sample_aspect_ratio
     order = context.field_order
     return {
@@ -233,8 +262,12 @@ def _header(container: Any, stream: Any) -> dict[str, Any]:
         "coded_width": stream.width,
         "coded_height": stream.height,
         "pixel_format": context.pix_fmt,
-        "bit_depth": max((c.bits for c in pixels.components), default=8) if pixels else 8,
-        "field_order": _FIELD_ORDERS[order] if order < len(_FIELD_ORDERS) else "unknown",
+        "bit_depth": max((c.bits for c in pixels.components), default=8)
+        if pixels
+        else 8,
+        "field_order": _FIELD_ORDERS[order]
+        if order < len(_FIELD_ORDERS)
+        else "unknown",
         "sample_aspect_ratio": Fraction(sample_aspect) if sample_aspect else None,
         "time_base": Fraction(stream.time_base),
         "average_rate": _rate(stream.average_rate),
@@ -320,7 +353,11 @@ def _times(
 
 
 def _facts(
-    header: dict[str, Any], packets: _Packets, trial: Decoded, times: FrameTimes, origin: str
+    header: dict[str, Any],
+    packets: _Packets,
+    trial: Decoded,
+    times: FrameTimes,
+    origin: str,
 ) -> VideoFacts:
     width, _, height = trial.facts.get("s", "0x0").partition("x")
     measured = round(packets.size * 8 / times.duration)
@@ -329,8 +366,14 @@ def _facts(
     order = header["field_order"] if trial.interlaced else "progressive"
     if trial.interlaced and order in ("unknown", "progressive"):
         order = "interlaced"
-    names = {k: v for k, v in header.items() if k not in ("duration", "bit_rate", "field_order")}
-    names["pixel_format"] = trial.facts.get("fmt") or header["pixel_format"] or "unknown"
+    names = {
+        k: v
+        for k, v in header.items()
+        if k not in ("duration", "bit_rate", "field_order")
+    }
+    names["pixel_format"] = (
+        trial.facts.get("fmt") or header["pixel_format"] or "unknown"
+    )
     return VideoFacts(
         **names,
         width=int(width),
@@ -361,7 +404,9 @@ def _known(value: str | None) -> str | None:
     return None if value in (None, "unknown", "unspecified", "reserved") else value
 
 
-def _warnings(header: dict[str, Any], packets: _Packets, video: VideoFacts) -> Iterable[str]:
+def _warnings(
+    header: dict[str, Any], packets: _Packets, video: VideoFacts
+) -> Iterable[str]:
     promised: Fraction | None = header["duration"]
     # A video track may rightly be a little shorter than the file (audio goes on).
     if promised and promised > video.duration + max(1, video.duration / 10):

@@ -82,7 +82,9 @@ def run(
         message = f"{what}: there is no program {argv[0]!r}; set ffmpeg_binary to one"
         raise FfmpegError(message, FailureKind.NO_ENCODER) from None
     except OSError as error:
-        raise FfmpegError(f"{what}: {argv[0]!r} does not start: {error}", FailureKind.IO) from None
+        raise FfmpegError(
+            f"{what}: {argv[0]!r} does not start: {error}", FailureKind.IO
+        ) from None
     tail: deque[str] = deque(maxlen=_TAIL_LINES)
     damage = 0
 

@@ -88,7 +88,9 @@ def finished_source(
     chunks: list[ChunkRecord] = []
     for number in range(record.chunks):
         chunk = _read_chunk(output, file, number, digest)
-        if chunk is None or not all(_is_done(c, sizes, retry_failed) for c in chunk.clips):
+        if chunk is None or not all(
+            _is_done(c, sizes, retry_failed) for c in chunk.clips
+        ):
             return None
         if number < record.chunks - 1 and len(chunk.clips) != clips_per_chunk:
             return None
@@ -112,16 +114,21 @@ def done_clips(
     done: dict[str, ClipRecord] = {}
     for clip in chunk.clips:
         record = known.get(clip.id) or _from_meta(output, clip, file, digest, sizes)
-        same = record is not None and record.clip.model_copy(
-            update={"number": clip.number}
-        ) == clip
+        same = (
+            record is not None
+            and record.clip.model_copy(update={"number": clip.number}) == clip
+        )
         if record and same and _is_done(record, sizes, retry_failed):
             done[clip.id] = record.model_copy(update={"clip": clip})
     return done
 
 
 def _from_meta(
-    output: OutputFolder, clip: Clip, file: SourceFile, digest: str, sizes: Mapping[str, int]
+    output: OutputFolder,
+    clip: Clip,
+    file: SourceFile,
+    digest: str,
+    sizes: Mapping[str, int],
 ) -> ClipRecord | None:
     if f"{clip.id}.mp4" not in sizes:
         return None

@@ -12,7 +12,14 @@ import json
 from fractions import Fraction
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict, SettingsError
 
 from clipping.encoders import ENCODERS, Rate, bit_rate_for
@@ -20,7 +27,14 @@ from clipping.errors import UsageError
 from clipping.models import VideoFacts
 from clipping.planning import exact
 
-__all__ = ["Execution", "Recipe", "Settings", "allowed_failures", "complaint", "resolve"]
+__all__ = [
+    "Execution",
+    "Recipe",
+    "Settings",
+    "allowed_failures",
+    "complaint",
+    "resolve",
+]
 
 # Raised when the same recipe would give other bytes than before; every clip is then remade.
 _RECIPE_VERSION = 1
@@ -49,7 +63,11 @@ class Recipe(BaseModel):
     model_config = ConfigDict(extra="forbid", title="Recipe")
 
     clip_len_s: float = Field(
-        10.0, gt=0, le=86_400, title="Clip length", description="Length of a clip in seconds."
+        10.0,
+        gt=0,
+        le=86_400,
+        title="Clip length",
+        description="Length of a clip in seconds.",
     )
     clip_stride_s: float = Field(
         10.0,
@@ -66,7 +84,10 @@ class Recipe(BaseModel):
         description="A last clip that the video's end cuts below this many seconds is dropped.",
     )
     limit_clips: int = Field(
-        0, ge=0, title="Clips per video", description="At most so many clips a video; 0 = all."
+        0,
+        ge=0,
+        title="Clips per video",
+        description="At most so many clips a video; 0 = all.",
     )
     encoder: EncoderName = Field(
         "libx264",
@@ -98,10 +119,14 @@ class Recipe(BaseModel):
         description="Keep the first audio track: copied where MP4 may hold its codec, else AAC.",
     )
     tone_map: bool = Field(
-        True, title="Tone-map HDR", description="Turn PQ and HLG video into BT.709 (SDR)."
+        True,
+        title="Tone-map HDR",
+        description="Turn PQ and HLG video into BT.709 (SDR).",
     )
     deinterlace: bool = Field(
-        True, title="Deinterlace", description="Deinterlace frames that are marked interlaced."
+        True,
+        title="Deinterlace",
+        description="Deinterlace frames that are marked interlaced.",
     )
     max_damage: float = Field(
         0.2,
@@ -122,15 +147,23 @@ class Recipe(BaseModel):
             )
         if self.preset is not None and self.preset not in row.presets:
             choices = ", ".join(row.presets) or "it has none"
-            raise ValueError(f"{self.encoder} has no preset {self.preset!r} (choices: {choices})")
+            raise ValueError(
+                f"{self.encoder} has no preset {self.preset!r} (choices: {choices})"
+            )
         if self.quality is not None and self.use_input_bit_rate:
-            raise ValueError("quality and use_input_bit_rate exclude each other: give one")
+            raise ValueError(
+                "quality and use_input_bit_rate exclude each other: give one"
+            )
         return self
 
     @property
     def exact_stride(self) -> tuple[Fraction, Fraction, Fraction]:
         """Length, stride and minimum in exact seconds, as they were typed."""
-        return exact(self.clip_len_s), exact(self.clip_stride_s), exact(self.min_clip_length_s)
+        return (
+            exact(self.clip_len_s),
+            exact(self.clip_stride_s),
+            exact(self.min_clip_length_s),
+        )
 
     def rate(self, video: VideoFacts, width: int, height: int) -> Rate:
         """What to spend on a source's picture of `width` x `height` pixels."""
@@ -156,21 +189,36 @@ class Execution(BaseModel):
     model_config = ConfigDict(extra="forbid", title="Execution")
 
     num_clips_per_chunk: int = Field(
-        32, ge=1, le=1000, description="At most so many consecutive clips in a chunk (one task)."
+        32,
+        ge=1,
+        le=1000,
+        description="At most so many consecutive clips in a chunk (one task).",
     )
     num_cpus_per_worker: float = Field(
-        6.0, gt=0, description="The most CPUs a chunk may use; it asks for what it can use."
+        6.0,
+        gt=0,
+        description="The most CPUs a chunk may use; it asks for what it can use.",
     )
     encoder_threads: int = Field(
-        1, ge=1, le=64, description="Threads of one encoder while there is work for every CPU."
+        1,
+        ge=1,
+        le=64,
+        description="Threads of one encoder while there is work for every CPU.",
     )
     encode_batch_size: int = Field(
-        16, ge=1, description="At most about so many clips encoded by one ffmpeg process."
+        16,
+        ge=1,
+        description="At most about so many clips encoded by one ffmpeg process.",
     )
     nb_streams_per_gpu: int = Field(
-        3, ge=1, le=64, description="NVENC chunks, and so encoder sessions, on a GPU at a time."
+        3,
+        ge=1,
+        le=64,
+        description="NVENC chunks, and so encoder sessions, on a GPU at a time.",
     )
-    use_hwaccel: bool = Field(False, description="Decode on the GPU too (with an NVENC encoder).")
+    use_hwaccel: bool = Field(
+        False, description="Decode on the GPU too (with an NVENC encoder)."
+    )
     verify: Literal["packets", "decode"] = Field(
         "packets",
         description="How a clip is proved: by its packets, or by decoding all of it as well.",
@@ -181,36 +229,51 @@ class Execution(BaseModel):
         "number (20) or a share (0.05 or 5%).",
     )
     retry_failed: bool = Field(
-        False, description="Try clips again that failed for good (bad input) in an earlier run."
+        False,
+        description="Try clips again that failed for good (bad input) in an earlier run.",
     )
     retries: int = Field(
-        2, ge=0, le=20, description="How often a task is tried again after what can pass."
+        2,
+        ge=0,
+        le=20,
+        description="How often a task is tried again after what can pass.",
     )
     retry_delay_s: float = Field(
-        2.0, ge=0, description="Seconds before the first retry; doubled for each further one."
+        2.0,
+        ge=0,
+        description="Seconds before the first retry; doubled for each further one.",
     )
     crash_retries: int = Field(
-        3, ge=0, le=20, description="How often work is submitted again whose worker died."
+        3,
+        ge=0,
+        le=20,
+        description="How often work is submitted again whose worker died.",
     )
     stall_timeout_s: float = Field(
-        300.0, gt=0, description="An ffmpeg that makes no progress for so many seconds is ended."
+        300.0,
+        gt=0,
+        description="An ffmpeg that makes no progress for so many seconds is ended.",
     )
     extensions: Annotated[list[str], NoDecode, BeforeValidator(_listed)] = Field(
         default_factory=lambda: _EXTENSIONS.split(),
         description="File name endings taken for videos when an input is a folder or a glob.",
     )
     ffmpeg_binary: str = Field(
-        "", description="The ffmpeg to use; empty means the one that comes with the package."
+        "",
+        description="The ffmpeg to use; empty means the one that comes with the package.",
     )
     ray_address: str = Field(
-        "", description="A Ray cluster (HOST:PORT or ray://HOST:10001); empty starts a local one."
+        "",
+        description="A Ray cluster (HOST:PORT or ray://HOST:10001); empty starts a local one.",
     )
     scratch_dir: str = Field(
         "",
         description="Node-local folder for temporary files; empty means memory (/dev/shm) while "
         "it has room, then the system's temporary folder.",
     )
-    verbose: bool = Field(False, description="Say more: Prefect's and Ray's own messages as well.")
+    verbose: bool = Field(
+        False, description="Say more: Prefect's and Ray's own messages as well."
+    )
     ffmpeg_verbose: bool = Field(False, description="Pass on ffmpeg's own log.")
 
 
@@ -237,7 +300,9 @@ class Settings(BaseSettings, Recipe, Execution):
         "(.txt, .csv, .jsonl, .parquet). May be given more than once. Without it, a short "
         "sample is made and clipped.",
     )
-    output: str = Field("clips", min_length=1, description="The folder for clips and records.")
+    output: str = Field(
+        "clips", min_length=1, description="The folder for clips and records."
+    )
     dry_run: bool = Field(False, description="Say what would be done, write nothing.")
 
     @model_validator(mode="after")
@@ -274,7 +339,9 @@ def allowed_failures(text: str, total: int) -> int:
     try:
         value = exact(text.strip().removesuffix("%"))
     except ValueError:
-        raise ValueError(f"allow_failures takes a number or a share, not {text!r}") from None
+        raise ValueError(
+            f"allow_failures takes a number or a share, not {text!r}"
+        ) from None
     is_share = text.strip().endswith("%") or "." in text
     if text.strip().endswith("%"):
         value /= 100

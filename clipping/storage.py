@@ -36,23 +36,31 @@ class Found:
     """What the inputs hold: sources in order, files that cannot be sources, files passed over."""
 
     sources: list[SourceFile] = field(default_factory=list[SourceFile])
-    failed: list[tuple[str, SourceError]] = field(default_factory=list[tuple[str, SourceError]])
+    failed: list[tuple[str, SourceError]] = field(
+        default_factory=list[tuple[str, SourceError]]
+    )
     passed_over: list[str] = field(default_factory=list[str])
 
 
-def find_sources(inputs: Sequence[str], extensions: Sequence[str], output: str = "") -> Found:
+def find_sources(
+    inputs: Sequence[str], extensions: Sequence[str], output: str = ""
+) -> Found:
     """The sources that `inputs` (files, folders, globs, lists) name, each once.
 
     A folder is searched recursively for the `extensions` (any case); other files in it are
     `passed_over`, and the `output` folder is left out. A file given by name, or in a list, is
     taken whatever it is called. Raises UsageError if an input does not exist or names nothing.
     """
-    endings = tuple(e.lower() if e.startswith(".") else f".{e.lower()}" for e in extensions)
+    endings = tuple(
+        e.lower() if e.startswith(".") else f".{e.lower()}" for e in extensions
+    )
     found = Found()
     pairs: list[tuple[str, str]] = []
     for given in inputs:
         before = len(pairs) + len(found.passed_over)
-        pairs += _expand(given, endings, found, os.path.realpath(output) if output else "")
+        pairs += _expand(
+            given, endings, found, os.path.realpath(output) if output else ""
+        )
         if len(pairs) + len(found.passed_over) == before:
             raise UsageError(f"input {given!r} holds no files")
     for key, path in _distinct(pairs):
@@ -68,7 +76,9 @@ def _expand(
 ) -> Iterator[tuple[str, str]]:
     """Pairs of key and path for one input."""
     if "://" in given:
-        raise UsageError(f"input {given!r}: only local files and folders can be read so far")
+        raise UsageError(
+            f"input {given!r}: only local files and folders can be read so far"
+        )
     path = os.path.expanduser(given)
     if os.path.isdir(path):
         yield from _walk(path, endings, found, output)
@@ -87,7 +97,9 @@ def _expand(
             else:
                 found.passed_over.append(_printable(match))
     else:
-        raise UsageError(f"input {given!r}: there is no such file or folder, and no glob matches")
+        raise UsageError(
+            f"input {given!r}: there is no such file or folder, and no glob matches"
+        )
 
 
 def _walk(
@@ -105,7 +117,9 @@ def _walk(
 
     def unreadable(error: OSError) -> None:
         name = _printable(str(error.filename))
-        failure = SourceError(f"{name}: cannot be read: {error.strerror}", FailureKind.IO)
+        failure = SourceError(
+            f"{name}: cannot be read: {error.strerror}", FailureKind.IO
+        )
         found.failed.append((name, failure))
 
     for folder, folders, names in os.walk(root, onerror=unreadable, followlinks=True):
@@ -156,21 +170,29 @@ def _read_list(path: str) -> Iterator[str]:
                 if at is None:  # no header: the first column, from the first row on
                     at = 0
                     yield from header[:1]
-                yield from (row[at] for row in rows if len(row) > at and row[at].strip())
+                yield from (
+                    row[at] for row in rows if len(row) > at and row[at].strip()
+                )
             elif path.lower().endswith(".jsonl"):
                 for line in lines:
                     if not line.strip():
                         continue
                     value: Any = json.loads(line)
-                    yield str(value if isinstance(value, str) else value[_column(value, path)])
+                    yield str(
+                        value if isinstance(value, str) else value[_column(value, path)]
+                    )
             else:
                 kept = (line.strip("\r\n") for line in lines)
                 yield from (x for x in kept if x.strip() and not x.startswith("#"))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UsageError(f"the list {path!r} cannot be read: {error}") from None
-    except Exception as error:  # pyarrow has errors of its own for a file that is no Parquet
+    except (
+        Exception
+    ) as error:  # pyarrow has errors of its own for a file that is no Parquet
         if type(error).__module__.startswith("pyarrow"):
-            raise UsageError(f"the list {path!r} is not a Parquet file: {error}") from None
+            raise UsageError(
+                f"the list {path!r} is not a Parquet file: {error}"
+            ) from None
         raise
 
 
@@ -198,13 +220,19 @@ def _source_file(key: str, path: str) -> SourceFile:
     try:
         key.encode(), path.encode()
     except UnicodeEncodeError:
-        raise SourceError(f"{_printable(key)}: the name is not valid UTF-8; rename it") from None
+        raise SourceError(
+            f"{_printable(key)}: the name is not valid UTF-8; rename it"
+        ) from None
     try:
         stat = os.stat(path)
     except FileNotFoundError:
-        raise SourceError(f"{key}: there is no such file", FailureKind.NOT_FOUND) from None
+        raise SourceError(
+            f"{key}: there is no such file", FailureKind.NOT_FOUND
+        ) from None
     except OSError as error:
-        raise SourceError(f"{key}: cannot be read: {error.strerror}", FailureKind.IO) from None
+        raise SourceError(
+            f"{key}: cannot be read: {error.strerror}", FailureKind.IO
+        ) from None
     if os.path.isdir(path):
         raise SourceError(f"{key}: is a folder, not a video")
     if not os.path.isfile(path):
@@ -279,12 +307,17 @@ class OutputFolder:
             except (FileNotFoundError, NotADirectoryError):
                 continue
             except OSError as error:
-                raise _storage_error("read", self.location(f"{folder}/{name}"), error) from None
+                raise _storage_error(
+                    "read", self.location(f"{folder}/{name}"), error
+                ) from None
         return found
 
     def write_text(self, name: str, text: str) -> None:
         """Publish a small text file. Raises StorageError."""
-        with self._partial(name) as partial, open(partial, "w", encoding="utf-8") as stream:
+        with (
+            self._partial(name) as partial,
+            open(partial, "w", encoding="utf-8") as stream,
+        ):
             stream.write(text)
             stream.flush()
             os.fsync(stream.fileno())

@@ -41,7 +41,9 @@ def verify_clip(
             time_base = Fraction(stream.time_base or 1)
             if (stream.width, stream.height) != size:
                 got = f"{stream.width}x{stream.height}"
-                raise VerificationError(f"the picture is {got}, not {size[0]}x{size[1]}")
+                raise VerificationError(
+                    f"the picture is {got}, not {size[0]}x{size[1]}"
+                )
             found = sorted(p.pts for p in packets if p.pts is not None)
             if found != expected:
                 raise VerificationError(_difference(found, expected))
@@ -80,7 +82,11 @@ def _nal_types(sample: bytes) -> set[int]:
 
 
 def decode_clip(
-    path: Path, frames: int, binary: str, stall_limit: float, run: process.Runner = process.run
+    path: Path,
+    frames: int,
+    binary: str,
+    stall_limit: float,
+    run: process.Runner = process.run,
 ) -> None:
     """Decode the whole clip; every frame must come out, without a complaint.
 
@@ -90,7 +96,10 @@ def decode_clip(
     command = ffmpeg.decode_command(binary, str(path), 0, threads=1)
     try:
         finished = run(
-            command, what="decoding the clip", on_line=decoded.read, stall_limit=stall_limit
+            command,
+            what="decoding the clip",
+            on_line=decoded.read,
+            stall_limit=stall_limit,
         )
     except FfmpegError as error:
         if error.kind.passes:

@@ -1,0 +1,1 @@
+"""The Prefect flow over `clipping`; an installed package, so that Ray's workers can import it."""

@@ -1,0 +1,177 @@
+"""Ray: joining or starting a cluster, what a chunk asks of it, and whether it has that."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from math import ceil, floor
+from typing import Any
+
+# Under `uv run`, Ray would start each worker by another `uv run` in a copy of the working
+# folder; the workers are to use this very environment. Read when ray is imported.
+os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+
+import ray
+
+from clipping.encoders import ENCODERS
+from clipping.errors import FailureKind, UsageError
+from clipping.settings import Settings
+
+__all__ = ["Cluster", "Request", "board_named", "connected", "request_for", "survey"]
+
+# Chunks pass small values only; the default of a third of the memory is for others.
+_OBJECT_STORE_BYTES = 128 * 1024 * 1024
+_CONNECT_SECONDS = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What a task asks Ray for: CPUs and a share of a GPU."""
+
+    cpus: int
+    gpus: float = 0.0
+
+    def options(self) -> dict[str, Any]:
+        """As Ray's remote options. Ray must not run a task again by itself: we count that."""
+        wanted: dict[str, Any] = {"num_cpus": self.cpus, "max_retries": 0}
+        if self.gpus:
+            wanted["num_gpus"] = self.gpus
+        return wanted
+
+    def __str__(self) -> str:
+        gpu = f" and {self.gpus:g} GPU" if self.gpus else ""
+        return f"{self.cpus} CPU{gpu}"
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """The live nodes' resources, each as Ray names them."""
+
+    nodes: tuple[Mapping[str, float], ...]
+
+    @property
+    def cpus(self) -> int:
+        """CPUs of all nodes together."""
+        return int(sum(node.get("CPU", 0) for node in self.nodes))
+
+    @property
+    def largest(self) -> int:
+        """CPUs of the largest node."""
+        return int(max((node.get("CPU", 0) for node in self.nodes), default=0))
+
+    def slots(self, request: Request) -> int:
+        """How many tasks with that request run at once."""
+        return sum(
+            int(
+                min(
+                    node.get("CPU", 0) // request.cpus,
+                    node.get("GPU", 0) / request.gpus if request.gpus else float("inf"),
+                )
+            )
+            for node in self.nodes
+        )
+
+    def require(self, request: Request) -> None:
+        """Raise UsageError, rather than wait for ever, if no node can serve the request."""
+        if self.slots(request):
+            return
+        offers = "; ".join(
+            f"{int(n.get('CPU', 0))} CPU, {n.get('GPU', 0):g} GPU" for n in self.nodes
+        )
+        raise UsageError(
+            f"no node can run a chunk: it asks for {request}, the {len(self.nodes)} nodes have"
+            f" {offers or 'nothing'}. Start a node with 'ray start --address=HEAD:6379"
+            f" --num-cpus={request.cpus}{' --num-gpus=1' if request.gpus else ''}'"
+            + (", or choose --encoder libx264" if request.gpus else ""),
+            FailureKind.NO_DEVICE if request.gpus else FailureKind.USAGE,
+        )
+
+
+def request_for(settings: Settings, cluster: Cluster, chunks_left: int) -> Request:
+    """What the next chunk asks for when `chunks_left` (itself included) are yet to finish.
+
+    One CPU while there are chunks for every CPU, since one thread an encoder is the most
+    efficient; more when the CPUs outnumber the chunks, up to `num_cpus_per_worker` and what
+    the largest node has. A chunk for NVENC asks for a share of a GPU: floored to four digits,
+    Ray's resolution, so that the shares fit.
+    """
+    most = max(1, min(int(settings.num_cpus_per_worker), cluster.largest or 1))
+    least = min(settings.encoder_threads, most)
+    if ENCODERS[settings.encoder].on_gpu:
+        return Request(least, floor(10_000 / settings.nb_streams_per_gpu) / 10_000)
+    return Request(max(least, min(most, ceil(cluster.cpus / max(1, chunks_left)))))
+
+
+@contextlib.contextmanager
+def connected(address: str, verbose: bool = False) -> Iterator[Cluster]:
+    """A Ray to submit to: the one this process has, the one at `address`, or a local one.
+
+    Raises UsageError if nothing answers at `address`.
+    """
+    if ray.is_initialized():
+        yield survey()
+        return
+    options: dict[str, Any] = {
+        "namespace": "prefect",
+        "log_to_driver": verbose,
+        "logging_level": "INFO" if verbose else "ERROR",
+    }
+    if address:
+        _answers(address)
+        ray.init(address, **options)
+    else:
+        ray.init(
+            "local",
+            include_dashboard=False,
+            object_store_memory=_OBJECT_STORE_BYTES,
+            **options,
+        )
+    try:
+        yield survey()
+    finally:
+        ray.shutdown()
+
+
+def _answers(address: str) -> None:
+    """Ray waits for minutes for an address that is not there; a TCP connect tells at once."""
+    if address in ("auto", "local"):
+        return
+    host, _, port = address.removeprefix("ray://").partition(":")
+    number = port or ("10001" if address.startswith("ray://") else "6379")
+    try:
+        with socket.create_connection((host, int(number)), timeout=_CONNECT_SECONDS):
+            return
+    except (OSError, ValueError) as error:
+        raise UsageError(f"no Ray cluster answers at {address}: {error}") from None
+
+
+def survey() -> Cluster:
+    """The live nodes of the connected cluster."""
+    nodes: list[dict[str, Any]] = ray.nodes()
+    return Cluster(tuple(n["Resources"] for n in nodes if n.get("Alive")))
+
+
+class _Board:
+    """Where running chunks write how far they are; lives in a process of its own."""
+
+    def __init__(self) -> None:
+        self.frames: dict[str, int] = {}
+
+    def put(self, chunk: str, frames: int) -> None:
+        self.frames[chunk] = frames
+
+    def get(self) -> dict[str, int]:
+        return dict(self.frames)
+
+    def drop(self, chunk: str) -> None:
+        self.frames.pop(chunk, None)
+
+
+def board_named(name: str) -> Any:
+    """A new board that tasks find by `name` (a Ray actor that takes no CPU)."""
+    return ray.remote(num_cpus=0)(_Board).options(name=name).remote()

@@ -1,0 +1,216 @@
+"""The command line of `flows/clip_flow.py`."""
+
+import argparse
+import os
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NoReturn, get_args, get_origin
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from clipping.errors import ClippingError, UsageError
+from clipping.settings import Execution, Recipe, Settings, resolve
+
+__all__ = ["main", "parse"]
+
+_PROGRAM = "flows/clip_flow.py"
+_USAGE, _FAILED, _INTERRUPTED = 2, 1, 130
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(f"{message} (--help lists all flags)")
+
+
+def _flags(
+    parser: argparse.ArgumentParser, title: str, model: type[BaseModel], names: Any
+) -> None:
+    group = parser.add_argument_group(title)
+    for name in names:
+        field = model.model_fields[name]
+        flag = f"--{name.replace('_', '-')}"
+        default = field.get_default(call_default_factory=True)
+        text = (field.description or "").replace("%", "%%")
+        if field.annotation is bool:
+            group.add_argument(
+                flag, action=argparse.BooleanOptionalAction, default=None,
+                help=f"{text} (default: {'on' if default else 'off'})",
+            )  # fmt: skip
+        elif isinstance(default, list):
+            shown = f" (default: {' '.join(default)})" if default else ""
+            group.add_argument(
+                flag, action="append", default=None, metavar=_metavar(name, field),
+                help=f"{text}{shown}",
+            )  # fmt: skip
+        else:
+            shown = f" (default: {default})" if default not in (None, "") else ""
+            choices = get_args(field.annotation) if _is_literal(field) else None
+            group.add_argument(
+                flag, default=None, choices=choices,
+                metavar=None if choices else _metavar(name, field), help=f"{text}{shown}",
+            )  # fmt: skip
+
+
+def _is_literal(field: FieldInfo) -> bool:
+    from typing import Literal
+
+    return get_origin(field.annotation) is Literal
+
+
+def _metavar(name: str, field: FieldInfo) -> str:
+    if name in ("input", "output", "scratch_dir", "ffmpeg_binary"):
+        return "PATH"
+    if name.endswith("_s"):
+        return "SECONDS"
+    return "NUMBER" if field.annotation in (int, float) else "VALUE"
+
+
+def parse(argv: Sequence[str]) -> Settings:
+    """Settings from flags over the environment over `.env`. Raises UsageError."""
+    parser = _Parser(
+        prog=_PROGRAM,
+        description="Cut videos into fixed-stride clips, frame-exact, and transcode each to a"
+        " standard MP4. Run it again to go on where it stopped.",
+        epilog="Every flag is also an environment variable (--clip-len-s: CLIPPING_CLIP_LEN_S),"
+        " which may stand in a .env file; the flag wins.",
+        allow_abbrev=False,
+    )
+    mine = [
+        n
+        for n in Settings.model_fields
+        if n not in {**Recipe.model_fields, **Execution.model_fields}
+    ]
+    _flags(parser, "input and output", Settings, mine)
+    _flags(
+        parser,
+        "recipe: what decides the content of a clip",
+        Recipe,
+        Recipe.model_fields,
+    )
+    _flags(parser, "execution: where and how", Execution, Execution.model_fields)
+    given = {k: v for k, v in vars(parser.parse_args(argv)).items() if v is not None}
+    return resolve(**given)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; the exit status: 0 done, 1 something failed, 2 wrong usage."""
+    try:
+        settings = parse(sys.argv[1:] if argv is None else argv)
+        return _run(settings)
+    except UsageError as error:
+        print(f"{_PROGRAM}: {error.message}", file=sys.stderr)
+        return _USAGE
+    except ClippingError as error:
+        print(f"{_PROGRAM}: {error.kind.value}: {error.message}", file=sys.stderr)
+        return _FAILED
+    except KeyboardInterrupt:
+        print(
+            "\nStopped. What is finished stays; run the same command again to go on.",
+            file=sys.stderr,
+        )
+        return _INTERRUPTED
+
+
+def _run(settings: Settings) -> int:
+    from clipping.sample import make_sample
+    from clipping.storage import find_sources
+
+    if not settings.input:
+        sample = make_sample(Path("sample"), settings.execution)
+        print(f"No --input: clipping a sample made for this, {sample}", file=sys.stderr)
+        settings = settings.model_copy(update={"input": [str(sample)]})
+    # A wrong path should not have to wait for a server and a cluster.
+    find_sources(settings.input, settings.extensions, settings.output)
+    if settings.dry_run:
+        from clipping.dry_run import describe
+
+        for line in describe(settings):
+            print(line)
+        return 0
+    _quiet(settings.verbose)
+    return _run_flow(settings)
+
+
+def _quiet(verbose: bool) -> None:
+    """Keep Prefect's and Ray's own chatter off the screen; the API records it all the same."""
+    os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
+    os.environ.setdefault("PREFECT_CLI_COLORS", "false")
+    if not verbose:
+        os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
+        os.environ.setdefault("PREFECT_SERVER_LOGGING_LEVEL", "CRITICAL")
+
+
+def _run_flow(settings: Settings) -> int:
+    from rich.console import Console
+
+    console = Console(stderr=True)
+    with _local_api():
+        from prefect.exceptions import FailedRun
+
+        from flows.clip_flow import clip_flow
+        from flows.progress import shown_on
+
+        with shown_on(console):
+            state: Any = clip_flow(
+                input=[
+                    str(Path(i).absolute()) if "://" not in i else i
+                    for i in settings.input
+                ],
+                output=str(Path(settings.output).absolute()),
+                recipe=settings.recipe,
+                execution=settings.execution,
+                return_state=True,
+            )
+    if state.is_completed():
+        return 0
+    error = state.result(raise_on_failure=False)
+    if isinstance(error, ClippingError):
+        raise error
+    if isinstance(error, BaseException) and not isinstance(error, FailedRun):
+        raise ClippingError(
+            f"{type(error).__name__}: {error} (--verbose shows where)"
+        ) from error
+    return _FAILED
+
+
+@contextmanager
+def _local_api() -> Iterator[None]:
+    """A Prefect API to record in: the one that is configured, or a server of our own.
+
+    Without one, Prefect would start a temporary server in every Ray worker.
+    """
+    from prefect.settings import PREFECT_API_URL, temporary_settings
+
+    if PREFECT_API_URL.value():
+        yield
+        return
+    from prefect.server.api.server import SubprocessASGIServer
+
+    server = SubprocessASGIServer()
+    failure: list[BaseException] = []
+
+    def start() -> None:
+        try:
+            server.start(timeout=_SERVER_SECONDS)
+        except BaseException as error:
+            failure.append(error)
+
+    # The server takes seconds to start; the imports that the flow needs take them too.
+    starting = threading.Thread(target=start, daemon=True)
+    starting.start()
+    import flows.clip_flow  # noqa: F401
+
+    while starting.is_alive():
+        starting.join(timeout=0.2)
+    if failure:
+        raise ClippingError(f"Prefect's local server does not start: {failure[0]}")
+    # It is ended by Prefect's own exit handler.
+    with temporary_settings({PREFECT_API_URL: server.api_url}):
+        yield
+
+
+_SERVER_SECONDS = 120

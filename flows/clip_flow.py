@@ -1,0 +1,114 @@
+"""Cut videos into fixed-stride clips and transcode each to a standard MP4.
+
+python flows/clip_flow.py --input VIDEOS --output clips/
+"""
+
+if __name__ == "__main__":
+    # As a script this file is only a door. The tasks then live in one module, the installed
+    # `flows.clip_flow`, whoever starts the flow, and Ray's workers find them by that name. It
+    # stands first so that a mistyped flag is answered before Prefect is imported.
+    from flows.cli import main
+
+    raise SystemExit(main())
+
+from typing import Any
+
+from prefect import flow, task
+from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas.objects import State, TaskRun
+from prefect.states import Completed, Failed
+
+from clipping.chunk_work import make_chunk, probe_file
+from clipping.errors import ClippingError
+from clipping.models import Chunk, ChunkRecord, ProbedSource, SourceFile
+from clipping.settings import Execution, Recipe, Settings, resolve
+from clipping.storage import OutputFolder
+from flows.artifacts import publish_artifacts
+from flows.campaign import Campaign
+from flows.progress import view
+from flows.submitting import ConnectedRayTaskRunner
+from flows.worker import frame_reporter, task_log
+
+__all__ = ["clip_flow", "probe_sources", "transcode_chunk"]
+
+
+def can_pass(_task: Any, _run: TaskRun, state: State[Any]) -> bool:
+    """Whether a failed task is worth another try: a full disk may clear, a bad file does not."""
+    error = state.result(raise_on_failure=False)
+    return (
+        error.kind.passes
+        if isinstance(error, ClippingError)
+        else isinstance(error, OSError)
+    )
+
+
+@task(name="probe sources", cache_policy=NO_CACHE, retry_condition_fn=can_pass)
+def probe_sources(files: list[SourceFile], execution: Execution) -> list[ProbedSource]:
+    """Open videos and read the time of every frame. Reads each file once; takes one CPU."""
+    return [probe_file(file, execution) for file in files]
+
+
+@task(name="transcode chunk", cache_policy=NO_CACHE, retry_condition_fn=can_pass)
+def transcode_chunk(
+    chunk: Chunk,
+    recipe: Recipe,
+    execution: Execution,
+    output: str,
+    cpus: int,
+    board: str,
+) -> ChunkRecord:
+    """Encode, cut, verify and publish a chunk's clips. Takes `cpus` CPUs, or a GPU's share."""
+    with task_log(execution) as log:
+        return make_chunk(
+            chunk,
+            recipe,
+            execution,
+            OutputFolder(output),
+            cpus=cpus,
+            on_frames=frame_reporter(board, chunk),
+            log=log,
+        )
+
+
+@flow(
+    name="clip-videos",
+    description="Cut videos into fixed-stride clips and transcode each to a standard MP4.",
+    task_runner=ConnectedRayTaskRunner(),
+    validate_parameters=True,
+)
+def clip_flow(
+    input: list[str],
+    output: str = "clips",
+    recipe: Recipe = Recipe(),  # noqa: B008  Prefect shows the default in its form
+    execution: Execution = Execution(),  # noqa: B008
+) -> State[Any]:
+    """Clip every video that `input` names into the folder `output`.
+
+    Args:
+        input: Videos, folders (searched recursively), globs, or lists of files.
+        output: The folder for clips and records.
+        recipe: What decides the content of the clips.
+        execution: What decides where and how the work is done.
+    """
+    settings = resolve(recipe, execution, input=input, output=output)
+    tasks = _tuned(settings)
+    campaign = Campaign(settings, *tasks)
+    tally = campaign.run()
+    publish_artifacts(tally, settings, campaign.about())
+    verdict, lines = campaign.verdict(), campaign.closing_lines()
+    view().say([*lines, f"Failed: {verdict}"] if verdict else lines)
+    return Failed(message=verdict) if verdict else Completed(message=lines[0])
+
+
+def _tuned(settings: Settings) -> tuple[Any, Any]:
+    """The two tasks with the retries that the settings ask for, backing off exponentially."""
+    delays = [settings.retry_delay_s * 2**i for i in range(settings.retries)]
+    options: dict[str, Any] = {
+        "retries": settings.retries,
+        "retry_condition_fn": can_pass,
+    }
+    if delays:
+        options |= {"retry_delay_seconds": delays, "retry_jitter_factor": 0.2}
+    return probe_sources.with_options(**options), transcode_chunk.with_options(
+        **options
+    )

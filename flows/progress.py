@@ -1,0 +1,167 @@
+"""How far a run is: a bar on a terminal, plain lines elsewhere, and a number for Prefect."""
+
+import logging
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+__all__ = ["Lines", "Screen", "Snapshot", "View", "shown_on", "view"]
+
+
+@dataclass(slots=True)
+class Snapshot:
+    """Where a run stands. `frames` of `frames_total` tell the share done; the total grows
+    while videos are still being probed, and then includes a guess for the rest.
+    """
+
+    phase: str = "looking at the videos"
+    done: int = 0
+    failed: int = 0
+    planned: int = 0
+    videos: int = 0
+    videos_probed: int = 0
+    frames: float = 0.0
+    frames_total: float = 0.0
+    clip_seconds: float = 0.0
+    began: float = field(default_factory=time.monotonic)
+
+    @property
+    def share(self) -> float:
+        """Between 0 and 1."""
+        return min(1.0, self.frames / self.frames_total) if self.frames_total else 0.0
+
+    @property
+    def seconds_left(self) -> float | None:
+        """A guess from the speed so far, once there is one."""
+        spent = time.monotonic() - self.began
+        if self.share < 0.01 or spent < 2:
+            return None
+        return spent / self.share * (1 - self.share)
+
+    def text(self) -> str:
+        """In a line."""
+        known = f" of {self.planned}" if self.planned else ""
+        parts = [f"{self.done}{known} clips"]
+        if self.failed:
+            parts.append(f"{self.failed} failed")
+        if self.videos_probed < self.videos:
+            parts.append(f"{self.videos_probed} of {self.videos} videos opened")
+        spent = time.monotonic() - self.began
+        if self.clip_seconds and spent:
+            parts.append(f"{self.clip_seconds / spent:.1f}x real time")
+        left = self.seconds_left
+        if left is not None and self.share < 1:
+            parts.append(f"{_duration(left)} left")
+        return ", ".join(parts)
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+
+
+class View(Protocol):
+    """Where progress is shown."""
+
+    def show(self, snapshot: Snapshot) -> None:
+        """Show it now, or when it is time."""
+        ...
+
+    def say(self, lines: list[str]) -> None:
+        """The run's last words."""
+        ...
+
+
+class Lines:
+    """Plain lines, one every few seconds, for logs and pipes."""
+
+    def __init__(self, write: "Writer", every: float = 10.0) -> None:
+        self._write = write
+        self._every = every
+        self._last = time.monotonic()
+
+    def show(self, snapshot: Snapshot) -> None:
+        """A line, if the last one is old enough."""
+        now = time.monotonic()
+        if now - self._last >= self._every:
+            self._last = now
+            self._write(f"{snapshot.share:4.0%}  {snapshot.text()}")
+
+    def say(self, lines: list[str]) -> None:
+        """Write the lines."""
+        for line in lines:
+            self._write(line)
+
+
+class Writer(Protocol):
+    """Writes a line."""
+
+    def __call__(self, line: str, /) -> object: ...
+
+
+class Screen:
+    """A bar on a terminal."""
+
+    def __init__(self, console: Console) -> None:
+        self._bar = Progress(
+            BarColumn(bar_width=30),
+            TextColumn("{task.percentage:>3.0f}%"),
+            TextColumn("{task.description}"),
+            TimeElapsedColumn(),
+            console=console,
+            transient=True,
+        )
+        self._task = self._bar.add_task("starting", total=1.0)
+
+    def show(self, snapshot: Snapshot) -> None:
+        """Move the bar."""
+        known = snapshot.planned or snapshot.videos_probed
+        words = snapshot.text() if known else snapshot.phase
+        self._bar.update(self._task, completed=snapshot.share, description=words)
+
+    def say(self, lines: list[str]) -> None:
+        """Take the bar away and print the lines in its place."""
+        self._bar.stop()
+        for line in lines:
+            self._bar.console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+    @contextmanager
+    def live(self) -> Iterator[None]:
+        """The bar, while the block lasts."""
+        with self._bar:
+            yield
+
+
+_current: View | None = None
+
+
+def view() -> View:
+    """The view of this process: what `shown_on` set, else the log (a deployment's worker)."""
+    return _current or Lines(logging.getLogger("prefect.flow_runs").info, every=30.0)
+
+
+@contextmanager
+def shown_on(console: Console) -> Iterator[None]:
+    """Show progress on `console` while the block lasts."""
+    global _current
+    if console.is_terminal:
+        screen = Screen(console)
+        _current = screen
+        with screen.live():
+            try:
+                yield
+            finally:
+                _current = None
+        return
+    _current = Lines(lambda line: print(line, file=sys.stderr, flush=True))
+    try:
+        yield
+    finally:
+        _current = None
