@@ -8,7 +8,7 @@ shortened by its duration. Sound therefore starts and ends on the sample.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
@@ -82,7 +82,7 @@ def open_sound(
     scratch: Path,
     stall_limit: float,
     run: process.Runner = process.run,
-) -> Iterator[Sound | None]:
+) -> Generator[Sound | None]:
     """The first audio track between two absolute times in seconds; None if there is none.
 
     Copied where MP4 may hold the codec, else encoded to AAC once for the whole stretch.
@@ -126,13 +126,9 @@ def open_sound(
 def _open_source(source: Source) -> Any:
     options = {"format_whitelist": ffmpeg.DEMUXERS}
     try:
-        return av.open(
-            ffmpeg.input_url(source.file.uri), options=options, metadata_errors="ignore"
-        )
+        return av.open(ffmpeg.input_url(source.file.uri), options=options, metadata_errors="ignore")
     except av.error.FFmpegError as error:
-        raise FfmpegError(
-            f"{source.file.key}: cannot be read again: {error.strerror}"
-        ) from None
+        raise FfmpegError(f"{source.file.key}: cannot be read again: {error.strerror}") from None
 
 
 def _copied(
@@ -158,9 +154,7 @@ def _copied(
             if at >= end:
                 break
             samples = round((packet.duration or 0) * time_base * rate)
-            if at + Fraction(samples, rate) < origin or (
-                packets and at * rate < packets[-1].start
-            ):
+            if at + Fraction(samples, rate) < origin or (packets and at * rate < packets[-1].start):
                 continue
             packets.append(SoundPacket(at * rate, samples, bytes(packet)))
     except (av.error.FFmpegError, IndexError):
@@ -234,9 +228,7 @@ def packets_within(
     negative, and the last packet's length ends with the clip.
     """
     begin, stop = start * sound.sample_rate, end * sound.sample_rate
-    first = next(
-        (i for i, p in enumerate(sound.packets) if p.start + p.samples > begin), None
-    )
+    first = next((i for i, p in enumerate(sound.packets) if p.start + p.samples > begin), None)
     if first is None:
         return []
     while first > 0 and sound.packets[first].start > begin - sound.preroll:

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import imageio_ffmpeg
 
-from clipping import process
+from clipping import planning, process
 from clipping.errors import ClippingError, FailureKind, SourceError
-from clipping.frames import pack
+from clipping.frames import FrameTimes, pack, unpack
 from clipping.models import (
     Chunk,
     ChunkRecord,
@@ -32,7 +32,7 @@ from clipping.settings import Execution, Recipe
 from clipping.storage import OutputFolder, scratch_folder
 from clipping.transcoding import Job, transcode
 
-__all__ = ["ffmpeg_path", "ffmpeg_version", "make_chunk", "probe_file"]
+__all__ = ["ffmpeg_path", "ffmpeg_version", "make_chunk", "plan_chunks", "probe_file"]
 
 
 def ffmpeg_path(execution: Execution) -> str:
@@ -49,11 +49,7 @@ def ffmpeg_version(binary: str) -> str:
         what="asking ffmpeg for its version",
         on_out=lines.append,
     )
-    return (
-        lines[0].split(" ")[2]
-        if lines and lines[0].startswith("ffmpeg version")
-        else "unknown"
-    )
+    return lines[0].split(" ")[2] if lines and lines[0].startswith("ffmpeg version") else "unknown"
 
 
 def probe_file(file: SourceFile, execution: Execution) -> ProbedSource:
@@ -74,6 +70,25 @@ def probe_file(file: SourceFile, execution: Execution) -> ProbedSource:
         frame_pts=pack(times.pts),
         keyframes=pack(times.keyframes),
     )
+
+
+def plan_chunks(probed: ProbedSource, recipe: Recipe, clips_per_chunk: int) -> list[Chunk]:
+    """The chunks of a probed source; none if it is shorter than the shortest clip.
+
+    They depend on the recipe and `clips_per_chunk` alone, so that a run on another cluster
+    finds the same ones.
+    """
+    source = probed.source
+    if source is None:
+        return []
+    video = source.video
+    times = FrameTimes(
+        unpack(probed.frame_pts), unpack(probed.keyframes), video.end_pts, video.time_base
+    )
+    length, stride, least = recipe.exact_stride
+    spans = planning.stride_spans(times.duration, length, stride, least, recipe.limit_clips)
+    clips = planning.clips(source.file.key, times, list(spans))
+    return list(planning.chunks(source, times, clips, clips_per_chunk))
 
 
 def make_chunk(
@@ -97,7 +112,7 @@ def make_chunk(
     version = ffmpeg_version(binary)
     names = {f"{clip.id}.mp4" for clip in chunk.clips}
     sizes = output.sizes_of("clips", names)
-    done = done_clips(output, chunk, digest, sizes, execution.retry_failed)
+    done = done_clips(output, chunk, digest, sizes, retry_failed=execution.retry_failed)
     wanted = [clip for clip in chunk.clips if clip.id not in done]
     record_path = chunk_record_name(file.key, chunk.number)
     if wanted:
@@ -158,9 +173,7 @@ def make_chunk(
 def _seconds(chunk: Chunk, records: Iterable[ClipRecord]) -> float:
     """Seconds of video in the clips that were written."""
     written = (r.clip for r in records if r.status is ClipStatus.WRITTEN)
-    return float(
-        sum(c.end_pts - c.start_pts for c in written) * chunk.source.video.time_base
-    )
+    return float(sum(c.end_pts - c.start_pts for c in written) * chunk.source.video.time_base)
 
 
 def _still_the_same(file: SourceFile) -> None:
@@ -175,16 +188,12 @@ def _still_the_same(file: SourceFile) -> None:
     except OSError as error:
         raise SourceError(f"{file.uri}: {error.strerror}", FailureKind.IO) from None
     if f"{stat.st_size}-{stat.st_mtime_ns}" != file.fingerprint:
-        raise SourceError(
-            f"{file.key}: the file changed while it was being clipped; run again"
-        )
+        raise SourceError(f"{file.key}: the file changed while it was being clipped; run again")
 
 
 def _scratch_need(chunk: Chunk) -> int:
     """Bytes of scratch for the encoded runs, generously."""
     video = chunk.source.video
-    pixels_per_second = (
-        video.width * video.height * float(video.frame_count / video.duration)
-    )
+    pixels_per_second = video.width * video.height * float(video.frame_count / video.duration)
     bits = max(video.bit_rate * 2.0, pixels_per_second * 0.4)
     return int(chunk.seconds * bits / 8)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass
 from math import ceil, floor
-from typing import Any
+from typing import Any, cast
 
 # Under `uv run`, Ray would start each worker by another `uv run` in a copy of the working
 # folder; the workers are to use this very environment. Read when ray is imported.
@@ -108,7 +108,7 @@ def request_for(settings: Settings, cluster: Cluster, chunks_left: int) -> Reque
 
 
 @contextlib.contextmanager
-def connected(address: str, verbose: bool = False) -> Iterator[Cluster]:
+def connected(address: str, *, verbose: bool = False) -> Generator[Cluster]:
     """A Ray to submit to: the one this process has, the one at `address`, or a local one.
 
     Raises UsageError if nothing answers at `address`.
@@ -152,7 +152,7 @@ def _answers(address: str) -> None:
 
 def survey() -> Cluster:
     """The live nodes of the connected cluster."""
-    nodes: list[dict[str, Any]] = ray.nodes()
+    nodes: list[dict[str, Any]] = cast(Any, ray).nodes()
     return Cluster(tuple(n["Resources"] for n in nodes if n.get("Alive")))
 
 

@@ -46,9 +46,7 @@ class Mezzanine:
     damaged: frozenset[int] = frozenset()
 
     @classmethod
-    def read(
-        cls, run: Run, path: Path, video: VideoFacts, seconds: float = 0.0
-    ) -> Mezzanine:
+    def read(cls, run: Run, path: Path, video: VideoFacts, seconds: float = 0.0) -> Mezzanine:
         """Index the packets of a finished encode. Raises FfmpegError if it cannot be read."""
         ticks = ffmpeg.ticks_per_pts(video.time_base)
         pts: list[int] = []
@@ -63,18 +61,14 @@ class Mezzanine:
                     if packet.size == 0 or packet.pts is None:
                         continue
                     if packet.pts % ticks:
-                        raise VerificationError(
-                            f"a frame at tick {packet.pts} is between PTS"
-                        )
+                        raise VerificationError(f"a frame at tick {packet.pts} is between PTS")
                     pts.append(packet.pts // ticks + run.pts[0])
                     if packet.is_keyframe:
                         keys.append(pts[-1])
         except (av.error.FFmpegError, IndexError) as error:
             message = f"the encoded run cannot be read: {error}"
             raise FfmpegError(message, FailureKind.BAD_INPUT) from None
-        return cls(
-            run, path, ticks, tuple(pts), frozenset(keys), parameter_sets, seconds
-        )
+        return cls(run, path, ticks, tuple(pts), frozenset(keys), parameter_sets, seconds)
 
     def cells(self, start: int, end: int) -> tuple[int, int]:
         """Positions, in decoding order, of the packets from the IDR at `start` to that at `end`.
@@ -148,17 +142,13 @@ def write_clip(
     if not pts:
         raise VerificationError(f"no frame of clip {clip.number} was encoded")
     if len({part.mezzanine.parameter_sets for part in parts}) > 1:
-        raise VerificationError(
-            f"the runs of clip {clip.number} differ in their parameter sets"
-        )
+        raise VerificationError(f"the runs of clip {clip.number} differ in their parameter sets")
     scale, per_pts = (
         ffmpeg.timescale(video.time_base),
         ffmpeg.ticks_per_pts(video.time_base),
     )
     ordered = sorted(pts)
-    ends = dict(
-        zip(ordered, [*ordered[1:], max(clip.end_pts, ordered[-1] + 1)], strict=True)
-    )
+    ends = dict(zip(ordered, [*ordered[1:], max(clip.end_pts, ordered[-1] + 1)], strict=True))
     ticks = {p: (p - ordered[0]) * per_pts for p in (*ordered, ends[ordered[-1]])}
     dts = decode_order_times([ticks[p] for p in pts])
     # Edit lists count in the movie's own ticks: one sample each, so that they lose nothing.
@@ -180,7 +170,7 @@ def write_clip(
             voice = output.add_stream_from_template(sound.stream)
             voice.time_base = Fraction(1, sound.sample_rate)
 
-        def pictures() -> Iterator[tuple[float, Packet]]:
+        def pictures() -> Iterator[tuple[float, Packet[Any]]]:
             for place, (packet, source_pts) in enumerate(_packets(parts)):
                 packet.stream = picture
                 packet.time_base = Fraction(1, scale)
@@ -189,7 +179,7 @@ def write_clip(
                 packet.duration = ticks[ends[source_pts]] - ticks[source_pts]
                 yield dts[place] / scale, packet
 
-        def sounds() -> Iterator[tuple[float, Packet]]:
+        def sounds() -> Iterator[tuple[float, Packet[Any]]]:
             assert sound is not None
             for relative, length, source in heard:
                 packet = Packet(source.data)
@@ -206,7 +196,7 @@ def write_clip(
     return ordered
 
 
-def _packets(parts: Sequence[_Part]) -> Iterator[tuple[Packet, int]]:
+def _packets(parts: Sequence[_Part]) -> Iterator[tuple[Packet[Any], int]]:
     """The packets of all parts in decoding order, each with its source PTS."""
     for part in parts:
         mezzanine = part.mezzanine

@@ -5,110 +5,131 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 
-from clipping import ffmpeg, planning
-from clipping.chunk_work import probe_file
-from clipping.encoders import bit_rate_for
-from clipping.errors import ClippingError, FailureKind
-from clipping.frames import FrameTimes, unpack
+from clipping import ffmpeg
+from clipping.chunk_work import ffmpeg_path, ffmpeg_version, plan_chunks, probe_file
+from clipping.encoders import ENCODERS, bit_rate_for
+from clipping.errors import ClippingError
 from clipping.models import Chunk, Failure, ProbedSource, SourceFile
 from clipping.resuming import done_clips, finished_source
 from clipping.settings import Settings
-from clipping.storage import OutputFolder, find_sources
+from clipping.storage import Found, OutputFolder, find_sources
 
 __all__ = ["describe"]
 
 _FAILURES_SHOWN = 10
 
 
-def describe(settings: Settings) -> Iterator[str]:
-    """Lines that say what a run with these settings would do."""
+def describe(settings: Settings) -> list[str]:
+    """Lines that say what a run with these settings would do.
+
+    Raises ClippingError if the run could not even begin.
+    """
+    ffmpeg_version(ffmpeg_path(settings.execution))
     found = find_sources(settings.input, settings.extensions, settings.output)
     output = OutputFolder(settings.output)
-    digest, sizes = settings.recipe.digest(), output.sizes("clips")
-    clips = chunks = made = finished = too_short = 0
-    seconds = estimate = 0.0
-    failures = [(name, error.message) for name, error in found.failed]
+    forecast = _Forecast(settings, output, output.sizes("clips"))
+    with ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as pool:
+        for probed in pool.map(forecast.look, found.sources):
+            forecast.add(probed)
+    return [*forecast.videos(found), *forecast.work()]
 
-    def look(file: SourceFile) -> ProbedSource | None:
-        done = finished_source(
-            output,
+
+@dataclass(slots=True)
+class _Forecast:
+    """Counts what is there and what would be made."""
+
+    settings: Settings
+    output: OutputFolder
+    sizes: dict[str, int]
+    finished: int = 0
+    too_short: int = 0
+    failures: list[str] = field(default_factory=list[str])
+    clips: int = 0
+    kept: int = 0
+    chunks: int = 0
+    seconds: float = 0.0
+    bytes: float = 0.0
+
+    def look(self, file: SourceFile) -> ProbedSource | None:
+        """Probe a source, unless it is done: then None."""
+        digest, settings = self.settings.recipe.digest(), self.settings
+        if finished_source(
+            self.output,
             file,
             digest,
             settings.num_clips_per_chunk,
-            sizes,
-            settings.retry_failed,
-        )
-        if done is not None:
+            self.sizes,
+            retry_failed=settings.retry_failed,
+        ):
             return None
         try:
             return probe_file(file, settings.execution)
         except ClippingError as error:
-            failure = Failure(kind=error.kind, message=error.message)
-            return ProbedSource(file=file, failure=failure)
+            return ProbedSource(file=file, failure=Failure(kind=error.kind, message=error.message))
 
-    with ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as pool:
-        for probed in pool.map(look, found.sources):
-            if probed is None:
-                finished += 1
-                continue
-            if probed.failure is not None:
-                if probed.failure.kind is FailureKind.NO_ENCODER:
-                    raise ClippingError(probed.failure.message, probed.failure.kind)
-                failures.append((probed.file.key, probed.failure.message))
-                continue
-            planned = _chunks(probed, settings)
-            if not planned:
-                too_short += 1
-            for chunk in planned:
-                clips += len(chunk.clips)
-                kept = done_clips(output, chunk, digest, sizes, settings.retry_failed)
-                made += len(kept)
-                if len(kept) == len(chunk.clips):
-                    continue
-                chunks += 1
-                seconds += chunk.seconds
-                estimate += _bits_per_second(chunk, settings) / 8 * _held_seconds(chunk)
-    yield f"{len(found.sources) + len(found.failed)} videos found"
-    if finished:
-        yield f"  {finished} are done already"
-    if too_short:
-        yield f"  {too_short} would give no clip: shorter than {settings.min_clip_length_s:g} s"
-    if failures:
-        yield f"  {len(failures)} cannot be clipped:"
-        yield from (f"    {message}" for _, message in failures[:_FAILURES_SHOWN])
-        if len(failures) > _FAILURES_SHOWN:
-            yield f"    … and {len(failures) - _FAILURES_SHOWN} more"
-    if found.passed_over:
-        yield f"  {len(found.passed_over)} other files are passed over by their extension"
-    yield f"{clips} clips of them, {made} there already, {clips - made} to make in {chunks} chunks"
-    yield f"{seconds:.1f} s of video to encode; about {estimate / 1e6:.1f} MB of clips to write"
-    gpu = settings.encoder.endswith("_nvenc")
-    share = f" and 1/{settings.nb_streams_per_gpu} of a GPU" if gpu else ""
-    most = int(settings.num_cpus_per_worker)
-    yield (
-        f"each chunk asks Ray for 1 CPU{share}, and up to {most} CPUs when fewer chunks than CPUs"
-        " are left"
-    )
-    yield f"nothing was written to {settings.output}"
+    def add(self, probed: ProbedSource | None) -> None:
+        """Count a source."""
+        settings = self.settings
+        if probed is None:
+            self.finished += 1
+            return
+        if probed.failure is not None:
+            self.failures.append(probed.failure.message)
+            return
+        planned = plan_chunks(probed, settings.recipe, settings.num_clips_per_chunk)
+        self.too_short += not planned
+        for chunk in planned:
+            kept = done_clips(
+                self.output,
+                chunk,
+                settings.recipe.digest(),
+                self.sizes,
+                retry_failed=settings.retry_failed,
+            )
+            self.clips += len(chunk.clips)
+            self.kept += len(kept)
+            if len(kept) < len(chunk.clips):
+                self.chunks += 1
+                self.seconds += chunk.seconds
+                self.bytes += _bits_per_second(chunk, settings) / 8 * _held_seconds(chunk)
 
+    def videos(self, found: Found) -> Iterator[str]:
+        """What was found."""
+        failures = [*(error.message for _, error in found.failed), *self.failures]
+        yield f"{len(found.sources) + len(found.failed)} videos found"
+        if self.finished:
+            yield f"  {self.finished} are done already"
+        if self.too_short:
+            least = self.settings.min_clip_length_s
+            yield f"  {self.too_short} would give no clip: shorter than {least:g} s"
+        if failures:
+            yield f"  {len(failures)} cannot be clipped:"
+            yield from (f"    {message}" for message in failures[:_FAILURES_SHOWN])
+            if len(failures) > _FAILURES_SHOWN:
+                yield f"    … and {len(failures) - _FAILURES_SHOWN} more"
+        if found.passed_over:
+            yield f"  {len(found.passed_over)} other files are passed over by their extension"
 
-def _chunks(probed: ProbedSource, settings: Settings) -> list[Chunk]:
-    source = probed.source
-    assert source is not None
-    video = source.video
-    times = FrameTimes(
-        unpack(probed.frame_pts),
-        unpack(probed.keyframes),
-        video.end_pts,
-        video.time_base,
-    )
-    length, stride, least = settings.recipe.exact_stride
-    spans = planning.stride_spans(
-        times.duration, length, stride, least, settings.recipe.limit_clips
-    )
-    clips = planning.clips(source.file.key, times, list(spans))
-    return list(planning.chunks(source, times, clips, settings.num_clips_per_chunk))
+    def work(self) -> Iterator[str]:
+        """What would be made of it, and what it takes."""
+        settings = self.settings
+        yield (
+            f"{self.clips} clips, {self.kept} of them there already,"
+            f" {self.clips - self.kept} to make in {self.chunks} chunks"
+        )
+        yield (
+            f"{self.seconds:.1f} s of video to encode with {settings.encoder};"
+            f" about {self.bytes / 1e6:.1f} MB of clips to write"
+        )
+        on_gpu = ENCODERS[settings.encoder].on_gpu
+        share = f" and 1/{settings.nb_streams_per_gpu} of a GPU" if on_gpu else ""
+        yield (
+            f"each chunk asks Ray for 1 CPU{share}; for up to {int(settings.num_cpus_per_worker)}"
+            " when fewer chunks than CPUs are left"
+        )
+        yield f"nothing was written to {settings.output}"
 
 
 def _held_seconds(chunk: Chunk) -> float:

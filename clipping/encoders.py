@@ -23,9 +23,7 @@ class Rate:
     bit_rate: int | None = None
 
 
-def bit_rate_for(
-    width: int, height: int, frames_per_second: float, quality: float
-) -> int:
+def bit_rate_for(width: int, height: int, frames_per_second: float, quality: float) -> int:
     """A bit rate for an encoder that has no constant quality, in bit/s.
 
     3 Mb/s at 1280x720, 30 frames/s and quality 23, growing with the 0.75th power of pixels a
@@ -90,18 +88,23 @@ def _libopenh264(_preset: str | None, rate: Rate, threads: int) -> list[str]:
 
 
 def _nvenc(preset: str | None, rate: Rate, _threads: int) -> list[str]:
-    spend = (
-        _average(rate.bit_rate)
-        if rate.bit_rate
-        else ["-cq", f"{rate.quality:g}", "-b:v", "0"]
-    )
+    spend = _average(rate.bit_rate) if rate.bit_rate else ["-cq", f"{rate.quality:g}", "-b:v", "0"]
     tuned = ["-preset", preset or "p4", "-tune", "hq", "-rc", "vbr"]
     return [*tuned, *spend, "-forced-idr", "1", "-strict_gop", "1", "-g", "250"]
 
 
 _X264_PRESETS = (
-    "ultrafast superfast veryfast faster fast medium slow slower veryslow placebo"
-).split()
+    "ultrafast",
+    "superfast",
+    "veryfast",
+    "faster",
+    "fast",
+    "medium",
+    "slow",
+    "slower",
+    "veryslow",
+    "placebo",
+)
 
 ENCODERS: dict[str, Encoder] = {
     row.name: row
@@ -110,7 +113,7 @@ ENCODERS: dict[str, Encoder] = {
             name="libx264",
             codec="h264",
             on_gpu=False,
-            presets=tuple(_X264_PRESETS),
+            presets=_X264_PRESETS,
             default_preset="medium",
             default_quality=23,
             quality_range=(0, 51),
@@ -147,7 +150,5 @@ def encoder(name: str) -> Encoder:
     """The row called `name`. Raises UsageError that names the choices."""
     row = ENCODERS.get(name)
     if row is None:
-        raise UsageError(
-            f"unknown encoder {name!r}: choose one of {', '.join(ENCODERS)}"
-        )
+        raise UsageError(f"unknown encoder {name!r}: choose one of {', '.join(ENCODERS)}")
     return row

@@ -67,11 +67,7 @@ def input_url(uri: str) -> str:
 
 def _input(uri: str, *, threads: int, seek: Fraction | None) -> list[str]:
     protocols = "file" if "://" not in uri else "file,http,https,tcp,tls,crypto"
-    place = (
-        []
-        if seek is None
-        else ["-noaccurate_seek", "-seek_timestamp", "1", "-ss", _us(seek)]
-    )
+    place = [] if seek is None else ["-noaccurate_seek", "-seek_timestamp", "1", "-ss", _us(seek)]
     allowed = ["-protocol_whitelist", protocols, "-format_whitelist", DEMUXERS]
     return ["-threads", str(threads), *place, *allowed, "-copyts", "-i", input_url(uri)]
 
@@ -128,9 +124,7 @@ def picture_filters(video: VideoFacts, *, tone_map: bool, deinterlace: bool) -> 
         )
         filters.append("format=yuv420p")
         if is_rgb:
-            filters.append(
-                "setparams=color_primaries=bt709:color_trc=bt709:colorspace=bt709"
-            )
+            filters.append("setparams=color_primaries=bt709:color_trc=bt709:colorspace=bt709")
     if video.width == 1 or video.height == 1:
         filters.append(f"scale={width}:{height}:flags=neighbor")
     elif (width, height) != (video.width, video.height):
@@ -308,11 +302,7 @@ def classify(exit_code: int, stderr: str) -> FailureKind:
     for kind, pattern in _PATTERNS:
         if re.search(pattern, stderr, re.IGNORECASE):
             return kind
-    if (
-        exit_code < 0
-        or exit_code in (137, 143)
-        or "Exiting normally, received signal" in stderr
-    ):
+    if exit_code < 0 or exit_code in (137, 143) or "Exiting normally, received signal" in stderr:
         return FailureKind.KILLED
     return FailureKind.UNKNOWN
 
@@ -338,13 +328,9 @@ _NOISE = re.compile(
 def last_words(stderr: str, limit: int = 300) -> str:
     """The end of a log, in one line without addresses, for an error message."""
     lines = [
-        re.sub(
-            r"\[[^\]]* @ 0x[0-9a-f]+\] ?|\[(?:error|fatal|warning|info)\] ?", "", line
-        ).strip()
+        re.sub(r"\[[^\]]* @ 0x[0-9a-f]+\] ?|\[(?:error|fatal|warning|info)\] ?", "", line).strip()
         for line in stderr.splitlines()
     ]
-    unique = list(
-        dict.fromkeys(line for line in lines if line and not _NOISE.match(line))
-    )
+    unique = list(dict.fromkeys(line for line in lines if line and not _NOISE.match(line)))
     text = "; ".join(unique[-3:])
     return text if len(text) <= limit else f"…{text[-limit:]}"

@@ -55,9 +55,7 @@ def stride_spans(
 
 def clip_id(source_key: str, start_frame: int, end_frame: int) -> str:
     """The id of a clip: the same source and frames give the same id on every machine."""
-    return str(
-        uuid.uuid5(uuid.NAMESPACE_URL, f"{source_key}_{start_frame}_{end_frame}")
-    )
+    return str(uuid.uuid5(uuid.NAMESPACE_URL, f"{source_key}_{start_frame}_{end_frame}"))
 
 
 def clips(source_key: str, times: FrameTimes, spans: Sequence[Span]) -> list[Clip]:
@@ -104,9 +102,7 @@ def chunks(
         start = pts[0] if len(pts) else times.end
         last = pts[-1] if len(pts) else times.end
         lead = times.keyframe_before(start)
-        keys = [
-            k for k in times.keyframes if (start if lead is None else lead) <= k <= last
-        ]
+        keys = [k for k in times.keyframes if (start if lead is None else lead) <= k <= last]
         yield Chunk(
             source=source,
             number=number,
@@ -140,9 +136,7 @@ class Run:
         return len(self.pts)
 
 
-def runs(
-    chunk: Chunk, wanted: Sequence[Clip], cpus: int = 1, clips_per_run: int = 16
-) -> list[Run]:
+def runs(chunk: Chunk, wanted: Sequence[Clip], cpus: int = 1, clips_per_run: int = 16) -> list[Run]:
     """Plan the encode runs that make `wanted` (clips of `chunk`) with no frame encoded twice.
 
     Frames between clips are skipped over by decoding where a keyframe does not offer a
@@ -165,10 +159,8 @@ def runs(
         size = sum(e - s for s, e in stretch)
         inside = sum(1 for c in real if stretch[0][0] <= c.start_frame < stretch[-1][1])
         parts = max(ceil(inside / clips_per_run), round(cpus * size / total))
-        for part in _split(
-            stretch, edges, parts, lambda f: _lead_in(pts, keys, base, f)
-        ):
-            planned.append(_run(part, edges, pts, keys, base))
+        pieces = _split(stretch, edges, parts, lambda f: _lead_in(pts, keys, base, f))
+        planned += [_run(piece, edges, pts, keys, base) for piece in pieces]
     return planned
 
 
@@ -191,9 +183,7 @@ def _lead_in(pts: Sequence[int], keys: Sequence[int], base: int, frame: int) -> 
     return at - min(at, bisect_right(pts, keys[i - 1] - 1))
 
 
-def _stretches(
-    covered: Sequence[tuple[int, int]], lead_in: _LeadIn
-) -> list[list[tuple[int, int]]]:
+def _stretches(covered: Sequence[tuple[int, int]], lead_in: _LeadIn) -> list[list[tuple[int, int]]]:
     stretches = [[covered[0]]]
     for (_, previous_end), following in pairwise(covered):
         saved = (following[0] - previous_end) - lead_in(following[0])
@@ -208,9 +198,7 @@ def _split(
     stretch: list[tuple[int, int]], edges: Sequence[int], parts: int, lead_in: _LeadIn
 ) -> list[list[tuple[int, int]]]:
     """Cut a stretch at clip boundaries into `parts` of about the same number of frames."""
-    inner = [
-        e for e in edges if e > stretch[0][0] and any(s <= e < t for s, t in stretch)
-    ]
+    inner = [e for e in edges if e > stretch[0][0] and any(s <= e < t for s, t in stretch)]
     size = sum(t - s for s, t in stretch)
     cuts: list[int] = []
     for part in range(1, parts):
@@ -221,9 +209,7 @@ def _split(
         cuts.append(
             min(
                 free,
-                key=lambda e: (
-                    abs(_before(stretch, e) - target) + _DECODE_COST * lead_in(e)
-                ),
+                key=lambda e: abs(_before(stretch, e) - target) + _DECODE_COST * lead_in(e),
             )
         )
     pieces: list[list[tuple[int, int]]] = []
@@ -251,9 +237,7 @@ def _run(
     first, end = ranges[0][0], ranges[-1][1]
     encoded = tuple(pts[f - base] for s, t in ranges for f in range(s, t))
     starts = {s for s, _ in ranges}
-    forced = [
-        e for e in edges if first < e < end and any(s <= e < t for s, t in ranges)
-    ]
+    forced = [e for e in edges if first < e < end and any(s <= e < t for s, t in ranges)]
     at = bisect_right(keys, pts[first - base])
     return Run(
         first_frame=first,

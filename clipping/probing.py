@@ -101,9 +101,7 @@ class Decoded:
         if "Parsed_showinfo" not in line:
             self.complaints += ffmpeg.is_damage(line)
             if (found := _ROTATION.search(line)) and not self.rotation:
-                self.rotation = (
-                    round(float(found[1])) if abs(float(found[1])) <= 360 else 0
-                )
+                self.rotation = round(float(found[1])) if abs(float(found[1])) <= 360 else 0
             return
         if found := _FRAME.search(line):
             if found[1] == "NOPTS":
@@ -111,9 +109,7 @@ class Decoded:
                 return
             pts = int(found[1])
             self.pts.append(pts)
-            if (
-                self.complaints
-            ):  # a decoder complains just before it hands the picture on
+            if self.complaints:  # a decoder complains just before it hands the picture on
                 self.damaged.add(pts)
                 self.complaints = 0
             facts = dict(_WORD.findall(line))
@@ -140,48 +136,34 @@ def _refuse_hopeless(file: SourceFile) -> None:
         with open(file.uri, "rb") as stream:
             head = stream.read(256)
     except FileNotFoundError:
-        raise SourceError(
-            f"{file.key}: there is no such file", FailureKind.NOT_FOUND
-        ) from None
+        raise SourceError(f"{file.key}: there is no such file", FailureKind.NOT_FOUND) from None
     except IsADirectoryError:
         raise SourceError(f"{file.key}: is a folder, not a video") from None
     except OSError as error:
-        raise SourceError(
-            f"{file.key}: cannot be read: {error.strerror}", FailureKind.IO
-        ) from None
+        raise SourceError(f"{file.key}: cannot be read: {error.strerror}", FailureKind.IO) from None
     if not head:
         raise SourceError(f"{file.key}: the file is empty")
     if head.startswith(b"version https://git-lfs"):
-        raise SourceError(
-            f"{file.key}: a Git LFS pointer, not the video; run 'git lfs pull'"
-        )
+        raise SourceError(f"{file.key}: a Git LFS pointer, not the video; run 'git lfs pull'")
     if head.lstrip()[:1] == b"<" and b"html" in head.lower():
         raise SourceError(f"{file.key}: an HTML page (a failed download?), not a video")
-    if head.startswith(b"#EXTM3U") or head.startswith(b"ffconcat"):
-        raise SourceError(
-            f"{file.key}: a playlist, not a video; playlists are not opened"
-        )
+    if head.startswith((b"#EXTM3U", b"ffconcat")):
+        raise SourceError(f"{file.key}: a playlist, not a video; playlists are not opened")
 
 
 def _open(file: SourceFile) -> Any:
     protocols = "file" if "://" not in file.uri else "file,http,https,tcp,tls,crypto"
     options = {"protocol_whitelist": protocols, "format_whitelist": ffmpeg.DEMUXERS}
     # Names that are not UTF-8 reach libavformat as they are.
-    return av.open(
-        ffmpeg.input_url(os.fspath(file.uri)), options=options, metadata_errors="ignore"
-    )
+    return av.open(ffmpeg.input_url(os.fspath(file.uri)), options=options, metadata_errors="ignore")
 
 
 def _unreadable(file: SourceFile, error: av.error.FFmpegError) -> SourceError:
     reason = error.strerror or str(error)
     if isinstance(error, (PermissionError, BlockingIOError)):
         return SourceError(f"{file.key}: cannot be read: {reason}", FailureKind.IO)
-    if isinstance(
-        error, av.error.ArgumentError
-    ):  # what the allow-list of formats answers
-        return SourceError(
-            f"{file.key}: its format is not one of the video containers we open"
-        )
+    if isinstance(error, av.error.ArgumentError):  # what the allow-list of formats answers
+        return SourceError(f"{file.key}: its format is not one of the video containers we open")
     return SourceError(f"{file.key}: not a video that can be opened ({reason.lower()})")
 
 
@@ -198,11 +180,7 @@ def _first_video(container: Any, file: SourceFile) -> Any:
     if filled:
         return filled[0]
     if candidates:
-        codec = (
-            candidates[0].codec_context.name
-            if candidates[0].codec_context
-            else "its codec"
-        )
+        codec = candidates[0].codec_context.name if candidates[0].codec_context else "its codec"
         raise SourceError(f"{file.key}: the video stream ({codec}) has no picture size")
     if pictures:
         raise SourceError(f"{file.key}: only a cover picture, no video stream")
@@ -249,9 +227,7 @@ def _read_packets(container: Any, stream: Any) -> _Packets:
 def _header(container: Any, stream: Any) -> dict[str, Any]:
     context = stream.codec_context
     pixels = context.format
-    duration = (
-        Fraction(container.duration, av.time_base) if container.duration else None
-    )
+    duration = Fraction(container.duration, av.time_base) if container.duration else None
     sample_aspect = stream.sample_aspect_ratio
     order = context.field_order
     return {
@@ -262,12 +238,8 @@ def _header(container: Any, stream: Any) -> dict[str, Any]:
         "coded_width": stream.width,
         "coded_height": stream.height,
         "pixel_format": context.pix_fmt,
-        "bit_depth": max((c.bits for c in pixels.components), default=8)
-        if pixels
-        else 8,
-        "field_order": _FIELD_ORDERS[order]
-        if order < len(_FIELD_ORDERS)
-        else "unknown",
+        "bit_depth": max((c.bits for c in pixels.components), default=8) if pixels else 8,
+        "field_order": _FIELD_ORDERS[order] if order < len(_FIELD_ORDERS) else "unknown",
         "sample_aspect_ratio": Fraction(sample_aspect) if sample_aspect else None,
         "time_base": Fraction(stream.time_base),
         "average_rate": _rate(stream.average_rate),
@@ -366,14 +338,8 @@ def _facts(
     order = header["field_order"] if trial.interlaced else "progressive"
     if trial.interlaced and order in ("unknown", "progressive"):
         order = "interlaced"
-    names = {
-        k: v
-        for k, v in header.items()
-        if k not in ("duration", "bit_rate", "field_order")
-    }
-    names["pixel_format"] = (
-        trial.facts.get("fmt") or header["pixel_format"] or "unknown"
-    )
+    names = {k: v for k, v in header.items() if k not in ("duration", "bit_rate", "field_order")}
+    names["pixel_format"] = trial.facts.get("fmt") or header["pixel_format"] or "unknown"
     return VideoFacts(
         **names,
         width=int(width),
@@ -404,9 +370,7 @@ def _known(value: str | None) -> str | None:
     return None if value in (None, "unknown", "unspecified", "reserved") else value
 
 
-def _warnings(
-    header: dict[str, Any], packets: _Packets, video: VideoFacts
-) -> Iterable[str]:
+def _warnings(header: dict[str, Any], packets: _Packets, video: VideoFacts) -> Iterable[str]:
     promised: Fraction | None = header["duration"]
     # A video track may rightly be a little shorter than the file (audio goes on).
     if promised and promised > video.duration + max(1, video.duration / 10):

@@ -17,7 +17,6 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from threading import Event
-from typing import IO
 
 from clipping.errors import FailureKind, FfmpegError
 from clipping.ffmpeg import classify, is_damage, last_words
@@ -25,8 +24,10 @@ from clipping.ffmpeg import classify, is_damage, last_words
 __all__ = ["Finished", "Runner", "run"]
 
 _TAIL_LINES = 60
+_LONGEST_LINE = 65_536
+_MOVING = ("frame", "out_time_us", "total_size")
 _PR_SET_PDEATHSIG = 1
-_libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
+_libc: ctypes.CDLL | None = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 
 # The seam that tests replace: anything called like `run`.
 Runner = Callable[..., "Finished"]
@@ -61,49 +62,39 @@ def run(
 
     what: the work in a few words, for messages.
     on_frames: called with the number of frames so far, as `-progress pipe:1` reports it.
-    on_line, on_out: called with every line of stderr and stdout; log: with those of stderr, for a person who asked to see it.
+    on_line, on_out: called with every line of stderr, of stdout; log: with those of stderr too,
+    for a person who asked to see them.
     stall_limit: seconds without any output or progress after which the child is ended.
     stop: when set, the child is ended and the call raises.
 
     Raises FfmpegError, with a classified kind, unless the exit status is 0.
     """
     began = time.monotonic()
-    try:
-        child = subprocess.Popen(
-            argv,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            bufsize=0,
-            process_group=0,
-            preexec_fn=_die_with_parent,
-        )
-    except FileNotFoundError:
-        message = f"{what}: there is no program {argv[0]!r}; set ffmpeg_binary to one"
-        raise FfmpegError(message, FailureKind.NO_ENCODER) from None
-    except OSError as error:
-        raise FfmpegError(
-            f"{what}: {argv[0]!r} does not start: {error}", FailureKind.IO
-        ) from None
+    child = _start(argv, what)
     tail: deque[str] = deque(maxlen=_TAIL_LINES)
     damage = 0
+    reported: dict[str, str] = {}
 
-    def stderr_line(line: str) -> None:
+    def stderr_line(line: str) -> bool:
         nonlocal damage
         damage += is_damage(line)
-        if on_line:
-            on_line(line)
-        if log:
-            log(line)
+        for reader in (on_line, log):
+            if reader:
+                reader(line)
         if "showinfo" not in line:
             tail.append(line)
+        return True
 
-    def stdout_line(line: str) -> None:
+    def stdout_line(line: str) -> bool:
         if on_out:
             on_out(line)
         name, _, value = line.partition("=")
         if name == "frame" and on_frames and value.strip().isdigit():
             on_frames(int(value))
+        # Reports repeat while nothing moves: only a change counts.
+        moved = name in _MOVING and reported.get(name) != value
+        reported[name] = value
+        return moved
 
     try:
         stalled = _pump(child, stdout_line, stderr_line, stall_limit, stop)
@@ -131,49 +122,66 @@ def run(
     return Finished(stderr=text, damage=damage, seconds=time.monotonic() - began)
 
 
+def _start(argv: Sequence[str], what: str) -> subprocess.Popen[bytes]:
+    try:
+        return subprocess.Popen(
+            argv,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            bufsize=0,
+            process_group=0,
+            preexec_fn=_die_with_parent,  # noqa: PLW1509  a single system call, loaded before
+        )
+    except FileNotFoundError:
+        message = f"{what}: there is no program {argv[0]!r}; set ffmpeg_binary to one"
+        raise FfmpegError(message, FailureKind.NO_ENCODER) from None
+    except OSError as error:
+        raise FfmpegError(f"{what}: {argv[0]!r} does not start: {error}", FailureKind.IO) from None
+
+
+class _Lines:
+    """Cuts blocks into lines and hands each to a reader, which says whether it means progress."""
+
+    def __init__(self, reader: Callable[[str], bool]) -> None:
+        self._reader = reader
+        self._rest = b""
+
+    def feed(self, block: bytes) -> bool:
+        """Take in a block (empty: the end); whether any line meant progress."""
+        *lines, rest = (self._rest + block).split(b"\n")
+        self._rest = rest[-_LONGEST_LINE:]
+        if not block and self._rest:
+            lines.append(self._rest)
+        moved = False
+        for line in lines:
+            moved |= self._reader(line.decode("utf-8", "replace").rstrip("\r"))
+        return moved
+
+
 def _pump(
     child: subprocess.Popen[bytes],
-    stdout_line: Callable[[str], None],
-    stderr_line: Callable[[str], None],
+    stdout_line: Callable[[str], bool],
+    stderr_line: Callable[[str], bool],
     stall_limit: float,
     stop: Event | None,
 ) -> bool:
     """Feed lines to their readers until both pipes close; True if the child stood still."""
+    assert child.stdout is not None
+    assert child.stderr is not None
     moved = time.monotonic()
-    last_report: dict[str, str] = {}
     with selectors.DefaultSelector() as selector:
-        for pipe, reader in ((child.stdout, stdout_line), (child.stderr, stderr_line)):
-            assert pipe is not None
-            os.set_blocking(pipe.fileno(), False)
-            selector.register(pipe, selectors.EVENT_READ, (reader, bytearray()))
+        selector.register(child.stdout, selectors.EVENT_READ, _Lines(stdout_line))
+        selector.register(child.stderr, selectors.EVENT_READ, _Lines(stderr_line))
         while selector.get_map():
             if stop is not None and stop.is_set():
                 return False
             for key, _ in selector.select(timeout=0.5):
-                pipe: IO[bytes] = key.fileobj  # type: ignore[assignment]
-                reader, rest = key.data
-                block = pipe.read(65536)
-                if block is None:
-                    continue
+                block = os.read(key.fd, 65536)
+                if key.data.feed(block):
+                    moved = time.monotonic()
                 if not block:
-                    selector.unregister(pipe)
-                    if rest:
-                        reader(rest.decode("utf-8", "replace"))
-                    continue
-                rest += block
-                *lines, remainder = rest.split(b"\n")
-                rest[:] = remainder[-65536:]
-                for raw in lines:
-                    line = raw.decode("utf-8", "replace").rstrip("\r")
-                    reader(line)
-                    # Progress reports repeat while nothing moves: only a change counts.
-                    name, _, value = line.partition("=")
-                    if reader is stderr_line or (
-                        name in ("frame", "out_time_us", "total_size")
-                        and last_report.get(name) != value
-                    ):
-                        last_report[name] = value
-                        moved = time.monotonic()
+                    selector.unregister(key.fileobj)
             if time.monotonic() - moved > stall_limit:
                 return True
     return False

@@ -25,9 +25,7 @@ def span_seconds(span: Span) -> list[float]:
     return [float(span.start), float(span.end)]
 
 
-def meta(
-    source: Source, record: ClipRecord, recipe_digest: str, ffmpeg_version: str
-) -> str:
+def meta(source: Source, record: ClipRecord, recipe_digest: str, ffmpeg_version: str) -> str:
     """The record of one clip as JSON text.
 
     Keys up to `windows` are read by NeMo Curator's downstream stages.
@@ -40,9 +38,7 @@ def meta(
         "duration_span": span_seconds(clip.span),
         "width_source": video.width,
         "height_source": video.height,
-        "framerate_source": float(
-            video.average_rate or video.frame_count / video.duration
-        ),
+        "framerate_source": float(video.average_rate or video.frame_count / video.duration),
         "clip_location": record.location,
         "width": record.width,
         "height": record.height,

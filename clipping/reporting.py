@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import importlib
 import os
 import time
 from collections import Counter
@@ -84,22 +85,17 @@ class Manifest:
     """`manifest.parquet`, written row group by row group beside its place, then renamed."""
 
     def __init__(self, path: str) -> None:
-        import pyarrow  # slow to import; only a run that writes needs it
-        import pyarrow.parquet
-
-        self._arrow: Any = pyarrow
+        # Slow to import; only a run that writes needs it.
+        self._arrow: Any = importlib.import_module("pyarrow")
+        self._parquet: Any = importlib.import_module("pyarrow.parquet")
         schema: Any = self._arrow.schema(
             [(name, getattr(self._arrow, kind)()) for name, kind in MANIFEST_COLUMNS]
         )
         self._path = Path(path)
-        self._partial = (
-            self._path.parent / ".partial" / f"manifest-{os.getpid()}.parquet"
-        )
+        self._partial = self._path.parent / ".partial" / f"manifest-{os.getpid()}.parquet"
         self._partial.parent.mkdir(parents=True, exist_ok=True)
         self._schema = schema
-        self._writer: Any = self._arrow.parquet.ParquetWriter(
-            str(self._partial), schema
-        )
+        self._writer: Any = self._parquet.ParquetWriter(str(self._partial), schema)
         self._rows: list[dict[str, Any]] = []
 
     def add(self, rows: Iterable[dict[str, Any]]) -> None:
@@ -145,9 +141,7 @@ class Tally:
     passed_over: int = 0
     began: float = field(default_factory=time.monotonic)
     seconds: float = 0.0
-    failures: list[tuple[str, Failure]] = field(
-        default_factory=list[tuple[str, Failure]]
-    )
+    failures: list[tuple[str, Failure]] = field(default_factory=list[tuple[str, Failure]])
     kinds: Counter[str] = field(default_factory=Counter[str])
     reasons_empty: Counter[str] = field(default_factory=Counter[str])
     rows: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
@@ -187,9 +181,7 @@ class Tally:
         elif record.status is ClipStatus.FAILED:
             self.failed += 1
             if record.failure:
-                self.add_failure(
-                    f"{file.key} clip {record.clip.number}", record.failure
-                )
+                self.add_failure(f"{file.key} clip {record.clip.number}", record.failure)
         else:
             self.absent += 1
 
@@ -242,9 +234,7 @@ def summary_lines(tally: Tally, output: str) -> list[str]:
     return parts
 
 
-def summary_markdown(
-    tally: Tally, output: str, about: Iterable[tuple[str, str]]
-) -> str:
+def summary_markdown(tally: Tally, output: str, about: Iterable[tuple[str, str]]) -> str:
     """The run's summary for Prefect's page."""
     made = tally.written - tally.reused
     rows = [
@@ -289,8 +279,7 @@ def summary_markdown(
             "| --- | --- | --- |",
         ]
         text += [
-            f"| {_cell(name)} | {f.kind.value} | {_cell(f.message)} |"
-            for name, f in tally.failures
+            f"| {_cell(name)} | {f.kind.value} | {_cell(f.message)} |" for name, f in tally.failures
         ]
         total = sum(tally.kinds.values())
         if total > len(tally.failures):
@@ -300,15 +289,10 @@ def summary_markdown(
             ]
     if tally.reasons_empty:
         text += ["", "## Videos without clips", ""]
-        text += [
-            f"- {n} x {reason}" for reason, n in tally.reasons_empty.most_common(10)
-        ]
+        text += [f"- {n} x {reason}" for reason, n in tally.reasons_empty.most_common(10)]
     if tally.slowest:
         text += ["", "## Slowest chunks", "", "| chunk | seconds |", "| --- | --- |"]
-        text += [
-            f"| {_cell(name)} | {s:.1f} |"
-            for s, name in sorted(tally.slowest, reverse=True)
-        ]
+        text += [f"| {_cell(name)} | {s:.1f} |" for s, name in sorted(tally.slowest, reverse=True)]
     if tally.warnings:
         text += [
             "",

@@ -39,7 +39,7 @@ def chunk_record_name(key: str, chunk: int) -> str:
     return record_name(f"processed_clip_chunks/{key}", f"_{chunk}.json")
 
 
-def _is_done(record: ClipRecord, sizes: Mapping[str, int], retry_failed: bool) -> bool:
+def _is_done(record: ClipRecord, sizes: Mapping[str, int], *, retry_failed: bool) -> bool:
     if record.status is ClipStatus.WRITTEN:
         return sizes.get(clip_name(record.clip.id).rpartition("/")[2]) == record.bytes
     if record.status is ClipStatus.FAILED:
@@ -68,6 +68,7 @@ def finished_source(
     digest: str,
     clips_per_chunk: int,
     sizes: Mapping[str, int],
+    *,
     retry_failed: bool,
 ) -> tuple[SourceRecord, list[ChunkRecord]] | None:
     """The records of a source that needs no work at all, or None.
@@ -89,7 +90,7 @@ def finished_source(
     for number in range(record.chunks):
         chunk = _read_chunk(output, file, number, digest)
         if chunk is None or not all(
-            _is_done(c, sizes, retry_failed) for c in chunk.clips
+            _is_done(c, sizes, retry_failed=retry_failed) for c in chunk.clips
         ):
             return None
         if number < record.chunks - 1 and len(chunk.clips) != clips_per_chunk:
@@ -105,6 +106,7 @@ def done_clips(
     chunk: Chunk,
     digest: str,
     sizes: Mapping[str, int],
+    *,
     retry_failed: bool,
 ) -> dict[str, ClipRecord]:
     """The clips of `chunk` that need no work, by id."""
@@ -114,11 +116,8 @@ def done_clips(
     done: dict[str, ClipRecord] = {}
     for clip in chunk.clips:
         record = known.get(clip.id) or _from_meta(output, clip, file, digest, sizes)
-        same = (
-            record is not None
-            and record.clip.model_copy(update={"number": clip.number}) == clip
-        )
-        if record and same and _is_done(record, sizes, retry_failed):
+        same = record is not None and record.clip.model_copy(update={"number": clip.number}) == clip
+        if record and same and _is_done(record, sizes, retry_failed=retry_failed):
             done[clip.id] = record.model_copy(update={"clip": clip})
     return done
 

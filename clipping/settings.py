@@ -147,13 +147,9 @@ class Recipe(BaseModel):
             )
         if self.preset is not None and self.preset not in row.presets:
             choices = ", ".join(row.presets) or "it has none"
-            raise ValueError(
-                f"{self.encoder} has no preset {self.preset!r} (choices: {choices})"
-            )
+            raise ValueError(f"{self.encoder} has no preset {self.preset!r} (choices: {choices})")
         if self.quality is not None and self.use_input_bit_rate:
-            raise ValueError(
-                "quality and use_input_bit_rate exclude each other: give one"
-            )
+            raise ValueError("quality and use_input_bit_rate exclude each other: give one")
         return self
 
     @property
@@ -216,9 +212,7 @@ class Execution(BaseModel):
         le=64,
         description="NVENC chunks, and so encoder sessions, on a GPU at a time.",
     )
-    use_hwaccel: bool = Field(
-        False, description="Decode on the GPU too (with an NVENC encoder)."
-    )
+    use_hwaccel: bool = Field(False, description="Decode on the GPU too (with an NVENC encoder).")
     verify: Literal["packets", "decode"] = Field(
         "packets",
         description="How a clip is proved: by its packets, or by decoding all of it as well.",
@@ -255,7 +249,7 @@ class Execution(BaseModel):
         description="An ffmpeg that makes no progress for so many seconds is ended.",
     )
     extensions: Annotated[list[str], NoDecode, BeforeValidator(_listed)] = Field(
-        default_factory=lambda: _EXTENSIONS.split(),
+        default_factory=lambda: list(_EXTENSIONS),
         description="File name endings taken for videos when an input is a folder or a glob.",
     )
     ffmpeg_binary: str = Field(
@@ -271,19 +265,18 @@ class Execution(BaseModel):
         description="Node-local folder for temporary files; empty means memory (/dev/shm) while "
         "it has room, then the system's temporary folder.",
     )
-    verbose: bool = Field(
-        False, description="Say more: Prefect's and Ray's own messages as well."
-    )
+    verbose: bool = Field(False, description="Say more: Prefect's and Ray's own messages as well.")
     ffmpeg_verbose: bool = Field(False, description="Pass on ffmpeg's own log.")
 
 
 _EXTENSIONS = (
-    ".mp4 .m4v .mov .mkv .webm .avi .mts .m2ts .ts .mpg .mpeg .flv .f4v .wmv .asf .3gp .3g2 .ogv"
-    " .mxf .vob .h264 .264 .hevc .265 .ivf .dv"
+    *(".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mts", ".m2ts", ".ts", ".mpg", ".mpeg"),
+    *(".flv", ".f4v", ".wmv", ".asf", ".3gp", ".3g2", ".ogv", ".mxf", ".vob", ".h264", ".264"),
+    *(".hevc", ".265", ".ivf", ".dv"),
 )
 
 
-class Settings(BaseSettings, Recipe, Execution):
+class Settings(BaseSettings, Recipe, Execution):  # pyright: ignore[reportIncompatibleVariableOverride]
     """Recipe, execution, inputs and output in one flat namespace: what a command line gives."""
 
     model_config = SettingsConfigDict(
@@ -300,14 +293,12 @@ class Settings(BaseSettings, Recipe, Execution):
         "(.txt, .csv, .jsonl, .parquet). May be given more than once. Without it, a short "
         "sample is made and clipped.",
     )
-    output: str = Field(
-        "clips", min_length=1, description="The folder for clips and records."
-    )
+    output: str = Field("clips", min_length=1, description="The folder for clips and records.")
     dry_run: bool = Field(False, description="Say what would be done, write nothing.")
 
     @model_validator(mode="after")
     def _hwaccel_needs_gpu(self) -> Self:
-        check_hwaccel(self.encoder, self.use_hwaccel)
+        check_hwaccel(self.encoder, use_hwaccel=self.use_hwaccel)
         allowed_failures(self.allow_failures, 1)
         return self
 
@@ -322,7 +313,7 @@ class Settings(BaseSettings, Recipe, Execution):
         return Execution(**{k: getattr(self, k) for k in Execution.model_fields})
 
 
-def check_hwaccel(encoder: str, use_hwaccel: bool) -> None:
+def check_hwaccel(encoder: str, *, use_hwaccel: bool) -> None:
     """Raise ValueError if decoding on the GPU is asked for without an encoder on it."""
     if use_hwaccel and not ENCODERS[encoder].on_gpu:
         raise ValueError(
@@ -339,9 +330,7 @@ def allowed_failures(text: str, total: int) -> int:
     try:
         value = exact(text.strip().removesuffix("%"))
     except ValueError:
-        raise ValueError(
-            f"allow_failures takes a number or a share, not {text!r}"
-        ) from None
+        raise ValueError(f"allow_failures takes a number or a share, not {text!r}") from None
     is_share = text.strip().endswith("%") or "." in text
     if text.strip().endswith("%"):
         value /= 100

@@ -17,7 +17,7 @@ import os
 import shutil
 import tempfile
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -36,31 +36,23 @@ class Found:
     """What the inputs hold: sources in order, files that cannot be sources, files passed over."""
 
     sources: list[SourceFile] = field(default_factory=list[SourceFile])
-    failed: list[tuple[str, SourceError]] = field(
-        default_factory=list[tuple[str, SourceError]]
-    )
+    failed: list[tuple[str, SourceError]] = field(default_factory=list[tuple[str, SourceError]])
     passed_over: list[str] = field(default_factory=list[str])
 
 
-def find_sources(
-    inputs: Sequence[str], extensions: Sequence[str], output: str = ""
-) -> Found:
+def find_sources(inputs: Sequence[str], extensions: Sequence[str], output: str = "") -> Found:
     """The sources that `inputs` (files, folders, globs, lists) name, each once.
 
     A folder is searched recursively for the `extensions` (any case); other files in it are
     `passed_over`, and the `output` folder is left out. A file given by name, or in a list, is
     taken whatever it is called. Raises UsageError if an input does not exist or names nothing.
     """
-    endings = tuple(
-        e.lower() if e.startswith(".") else f".{e.lower()}" for e in extensions
-    )
+    endings = tuple(e.lower() if e.startswith(".") else f".{e.lower()}" for e in extensions)
     found = Found()
     pairs: list[tuple[str, str]] = []
     for given in inputs:
         before = len(pairs) + len(found.passed_over)
-        pairs += _expand(
-            given, endings, found, os.path.realpath(output) if output else ""
-        )
+        pairs += _expand(given, endings, found, os.path.realpath(output) if output else "")
         if len(pairs) + len(found.passed_over) == before:
             raise UsageError(f"input {given!r} holds no files")
     for key, path in _distinct(pairs):
@@ -76,9 +68,7 @@ def _expand(
 ) -> Iterator[tuple[str, str]]:
     """Pairs of key and path for one input."""
     if "://" in given:
-        raise UsageError(
-            f"input {given!r}: only local files and folders can be read so far"
-        )
+        raise UsageError(f"input {given!r}: only local files and folders can be read so far")
     path = os.path.expanduser(given)
     if os.path.isdir(path):
         yield from _walk(path, endings, found, output)
@@ -97,9 +87,7 @@ def _expand(
             else:
                 found.passed_over.append(_printable(match))
     else:
-        raise UsageError(
-            f"input {given!r}: there is no such file or folder, and no glob matches"
-        )
+        raise UsageError(f"input {given!r}: there is no such file or folder, and no glob matches")
 
 
 def _walk(
@@ -117,9 +105,7 @@ def _walk(
 
     def unreadable(error: OSError) -> None:
         name = _printable(str(error.filename))
-        failure = SourceError(
-            f"{name}: cannot be read: {error.strerror}", FailureKind.IO
-        )
+        failure = SourceError(f"{name}: cannot be read: {error.strerror}", FailureKind.IO)
         found.failed.append((name, failure))
 
     for folder, folders, names in os.walk(root, onerror=unreadable, followlinks=True):
@@ -154,7 +140,7 @@ def _read_list(path: str) -> Iterator[str]:
     """The file names in a text, CSV, JSON Lines or Parquet list."""
     try:
         if path.lower().endswith(".parquet"):
-            import pyarrow.parquet as parquet  # slow to import, seldom needed
+            from pyarrow import parquet  # slow to import, seldom needed
 
             reader: Any = parquet
             table: Any = reader.read_table(path)
@@ -164,35 +150,27 @@ def _read_list(path: str) -> Iterator[str]:
         with open(path, encoding="utf-8-sig", newline="") as lines:
             if path.lower().endswith(".csv"):
                 rows = csv.reader(lines)
-                header = next(rows, [])
+                header = next(rows, list[str]())
                 named = [c.strip().lower() for c in header]
                 at = next((named.index(c) for c in _COLUMNS if c in named), None)
                 if at is None:  # no header: the first column, from the first row on
                     at = 0
                     yield from header[:1]
-                yield from (
-                    row[at] for row in rows if len(row) > at and row[at].strip()
-                )
+                yield from (row[at] for row in rows if len(row) > at and row[at].strip())
             elif path.lower().endswith(".jsonl"):
                 for line in lines:
                     if not line.strip():
                         continue
                     value: Any = json.loads(line)
-                    yield str(
-                        value if isinstance(value, str) else value[_column(value, path)]
-                    )
+                    yield str(value if isinstance(value, str) else value[_column(value, path)])
             else:
                 kept = (line.strip("\r\n") for line in lines)
                 yield from (x for x in kept if x.strip() and not x.startswith("#"))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UsageError(f"the list {path!r} cannot be read: {error}") from None
-    except (
-        Exception
-    ) as error:  # pyarrow has errors of its own for a file that is no Parquet
+    except Exception as error:  # pyarrow has errors of its own for a file that is no Parquet
         if type(error).__module__.startswith("pyarrow"):
-            raise UsageError(
-                f"the list {path!r} is not a Parquet file: {error}"
-            ) from None
+            raise UsageError(f"the list {path!r} is not a Parquet file: {error}") from None
         raise
 
 
@@ -218,21 +196,15 @@ def _distinct(pairs: Sequence[tuple[str, str]]) -> Iterator[tuple[str, str]]:
 
 def _source_file(key: str, path: str) -> SourceFile:
     try:
-        key.encode(), path.encode()
+        (key + path).encode()
     except UnicodeEncodeError:
-        raise SourceError(
-            f"{_printable(key)}: the name is not valid UTF-8; rename it"
-        ) from None
+        raise SourceError(f"{_printable(key)}: the name is not valid UTF-8; rename it") from None
     try:
         stat = os.stat(path)
     except FileNotFoundError:
-        raise SourceError(
-            f"{key}: there is no such file", FailureKind.NOT_FOUND
-        ) from None
+        raise SourceError(f"{key}: there is no such file", FailureKind.NOT_FOUND) from None
     except OSError as error:
-        raise SourceError(
-            f"{key}: cannot be read: {error.strerror}", FailureKind.IO
-        ) from None
+        raise SourceError(f"{key}: cannot be read: {error.strerror}", FailureKind.IO) from None
     if os.path.isdir(path):
         raise SourceError(f"{key}: is a folder, not a video")
     if not os.path.isfile(path):
@@ -307,9 +279,7 @@ class OutputFolder:
             except (FileNotFoundError, NotADirectoryError):
                 continue
             except OSError as error:
-                raise _storage_error(
-                    "read", self.location(f"{folder}/{name}"), error
-                ) from None
+                raise _storage_error("read", self.location(f"{folder}/{name}"), error) from None
         return found
 
     def write_text(self, name: str, text: str) -> None:
@@ -349,7 +319,7 @@ class OutputFolder:
             raise _storage_error("remove", self.location(name), error) from None
 
     @contextlib.contextmanager
-    def _partial(self, name: str) -> Iterator[str]:
+    def _partial(self, name: str) -> Generator[str]:
         """A path to write; it gets its final name when the block ends well."""
         final = self.location(name)
         partial = self.location(f".partial/{uuid.uuid4().hex}")
@@ -364,7 +334,7 @@ class OutputFolder:
             raise _storage_error("write", final, error) from None
 
     @contextlib.contextmanager
-    def claimed(self) -> Iterator[None]:
+    def claimed(self) -> Generator[None]:
         """Hold the output for one run: a second one refuses at once. Clears leftovers.
 
         Raises UsageError if another run holds it, StorageError if it cannot be made.
@@ -397,7 +367,7 @@ _SHM = Path("/dev/shm")  # noqa: S108
 
 
 @contextlib.contextmanager
-def scratch_folder(chosen: str, need: int) -> Iterator[Path]:
+def scratch_folder(chosen: str, need: int) -> Generator[Path]:
     """A temporary folder on this node with room for `need` bytes, removed afterwards.
 
     chosen: where to make it; empty means memory while that has four times the room, then the

@@ -171,9 +171,7 @@ class _Work:
             )
         return replace(mezzanine, damaged=frozenset(decoded.damaged))
 
-    def _encode_once(
-        self, run: Run, threads: int, *, from_start: bool
-    ) -> tuple[Mezzanine, int]:
+    def _encode_once(self, run: Run, threads: int, *, from_start: bool) -> tuple[Mezzanine, int]:
         """The encoded run, and how often the source's decoder complained."""
         job, source = self.job, self.chunk.source
         recipe, video = job.recipe, source.video
@@ -268,17 +266,11 @@ class _Work:
         beyond = clip.end_frame - self.chunk.first_frame
         next_pts = pts[beyond] if beyond < len(pts) else video.end_pts
         stop_pts = pts[beyond - 1] + 1
-        held = sorted(
-            p for m in holding for p in m.pts if clip.start_pts <= p < stop_pts
-        )
-        damaged = sum(
-            1 for m in holding for p in m.damaged if clip.start_pts <= p < stop_pts
-        )
+        held = sorted(p for m in holding for p in m.pts if clip.start_pts <= p < stop_pts)
+        damaged = sum(1 for m in holding for p in m.damaged if clip.start_pts <= p < stop_pts)
         damage = min(clip.frame_count, max(0, clip.frame_count - len(held)) + damaged)
         share = damage / clip.frame_count
-        note = (
-            f"{damage} of {clip.frame_count} frames are lost or damaged in the source"
-        )
+        note = f"{damage} of {clip.frame_count} frames are lost or damaged in the source"
         if not held or share > recipe.max_damage:
             raise ClippingError(note, FailureKind.DAMAGED)
         errors = [note] if damage else []
@@ -287,25 +279,15 @@ class _Work:
         try:
             written = write_clip(clip, next_pts, holding, video, sound, path)
         except (av.error.FFmpegError, OSError) as error:
-            kind = (
-                FailureKind.DISK_FULL if error.errno == 28 else FailureKind.VERIFICATION
-            )
-            raise ClippingError(
-                f"the clip cannot be written: {error.strerror}", kind
-            ) from None
+            kind = FailureKind.DISK_FULL if error.errno == 28 else FailureKind.VERIFICATION
+            raise ClippingError(f"the clip cannot be written: {error.strerror}", kind) from None
         if written != held:
-            raise VerificationError(
-                f"it was cut to {len(written)} frames instead of {len(held)}"
-            )
+            raise VerificationError(f"it was cut to {len(written)} frames instead of {len(held)}")
         size = ffmpeg.even_size(video.width, video.height)
         verify_clip(path, clip, video, held, size)
         if self.job.verify_decode:
-            decode_clip(
-                path, len(held), self.job.binary, self.job.stall_limit, self.job.run
-            )
-        spent = sum(
-            m.seconds * _shared(clip, m.run) / m.run.frame_count for m in holding
-        )
+            decode_clip(path, len(held), self.job.binary, self.job.stall_limit, self.job.run)
+        spent = sum(m.seconds * _shared(clip, m.run) / m.run.frame_count for m in holding)
         return ClipRecord(
             clip=clip,
             status=ClipStatus.WRITTEN,
@@ -344,9 +326,7 @@ def _overlaps(clip: Clip, run: Run) -> bool:
 
 
 def _shared(clip: Clip, run: Run) -> int:
-    return max(
-        0, min(clip.end_frame, run.end_frame) - max(clip.start_frame, run.first_frame)
-    )
+    return max(0, min(clip.end_frame, run.end_frame) - max(clip.start_frame, run.first_frame))
 
 
 def _failed_run(
@@ -358,9 +338,7 @@ def _failed_run(
     return None
 
 
-def _drop_passed(
-    done: Sequence[Mezzanine | ClippingError], waiting: Sequence[Clip]
-) -> None:
+def _drop_passed(done: Sequence[Mezzanine | ClippingError], waiting: Sequence[Clip]) -> None:
     """Free the scratch space of runs that no waiting clip needs."""
     needed = min((c.start_frame for c in waiting), default=math.inf)
     for outcome in done:
@@ -370,9 +348,7 @@ def _drop_passed(
 
 def _failed(clip: Clip, error: ClippingError) -> ClipRecord:
     failure = Failure(kind=error.kind, message=error.message)
-    return ClipRecord(
-        clip=clip, status=ClipStatus.FAILED, failure=failure, errors=(error.message,)
-    )
+    return ClipRecord(clip=clip, status=ClipStatus.FAILED, failure=failure, errors=(error.message,))
 
 
 def _audio_facts(sound: Sound | None) -> dict[str, Any] | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 
 import av
@@ -41,16 +42,14 @@ def verify_clip(
             time_base = Fraction(stream.time_base or 1)
             if (stream.width, stream.height) != size:
                 got = f"{stream.width}x{stream.height}"
-                raise VerificationError(
-                    f"the picture is {got}, not {size[0]}x{size[1]}"
-                )
+                raise VerificationError(f"the picture is {got}, not {size[0]}x{size[1]}")
             found = sorted(p.pts for p in packets if p.pts is not None)
             if found != expected:
                 raise VerificationError(_difference(found, expected))
             if not packets[0].is_keyframe or _IDR not in _nal_types(bytes(packets[0])):
                 raise VerificationError("it does not start with an IDR picture")
             dts = [p.dts for p in packets if p.dts is not None]
-            if any(b <= a for a, b in zip(dts, dts[1:], strict=False)):
+            if any(b <= a for a, b in pairwise(dts)):
                 raise VerificationError("its decoding times do not ascend")
             if any(p.dts is None or p.pts is None or p.dts > p.pts for p in packets):
                 raise VerificationError("a packet is decoded after it is shown")

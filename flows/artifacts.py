@@ -21,13 +21,12 @@ __all__ = ["publish_artifacts"]
 _PAGE = 200
 _SETTLE_SECONDS = 5.0
 _TABLE_COLUMNS = (
-    "source", "number", "status", "start_s", "end_s", "frames", "bytes", "encoder", "clip", "errors",
-)  # fmt: skip
+    *("source", "number", "status", "start_s", "end_s"),
+    *("frames", "bytes", "encoder", "clip", "errors"),
+)
 
 
-def publish_artifacts(
-    tally: Tally, settings: Settings, about: list[tuple[str, str]]
-) -> None:
+def publish_artifacts(tally: Tally, settings: Settings, about: list[tuple[str, str]]) -> None:
     """Create them; retries are counted from what Prefect recorded of the task runs."""
     tally.retries = _recorded_retries()
     output = str(Path(settings.output).absolute())
@@ -45,9 +44,7 @@ def publish_artifacts(
         if more > 0
         else "All clips of this run",
     )
-    create_link_artifact(
-        Path(output).as_uri(), key="clip-output", description="The output folder"
-    )
+    create_link_artifact(Path(output).as_uri(), key="clip-output", description="The output folder")
 
 
 def _recorded_retries() -> int:
@@ -71,9 +68,7 @@ def _task_runs() -> Any:
     with get_client(sync_client=True) as client:
         offset = 0
         while True:
-            page = client.read_task_runs(
-                flow_run_filter=mine, limit=_PAGE, offset=offset
-            )
+            page = client.read_task_runs(flow_run_filter=mine, limit=_PAGE, offset=offset)
             yield from page
             if len(page) < _PAGE:
                 return

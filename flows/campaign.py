@@ -18,11 +18,9 @@ import ray
 from prefect import Task
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
 
-from clipping import planning
-from clipping.chunk_work import ffmpeg_path, ffmpeg_version
+from clipping.chunk_work import ffmpeg_path, ffmpeg_version, plan_chunks
 from clipping.cluster import Cluster, Request, board_named, connected, request_for
-from clipping.errors import ClippingError, FailureKind, SourceError
-from clipping.frames import FrameTimes, unpack
+from clipping.errors import ClippingError, SourceError
 from clipping.models import (
     Chunk,
     ChunkRecord,
@@ -46,6 +44,7 @@ from flows.worker import chunk_name
 __all__ = ["Campaign"]
 
 _PROBE_BATCH = 8
+_FAILURES_SAID = 10
 _PROGRESS_ARTIFACT_EVERY = 3.0
 
 
@@ -76,6 +75,7 @@ class Campaign:
     _manifest: Manifest | None = None
     _frames_done: float = 0.0
     _probes_flying: int = 0
+    _chunks_flying: set[str] = field(default_factory=set)
 
     @property
     def output(self) -> OutputFolder:
@@ -109,9 +109,7 @@ class Campaign:
         self.tally.passed_over = len(found.passed_over)
         for name, error in found.failed:
             self.tally.failed_sources += 1
-            self.tally.add_failure(
-                name, Failure(kind=error.kind, message=error.message)
-            )
+            self.tally.add_failure(name, Failure(kind=error.kind, message=error.message))
         waiting: list[SourceFile] = []
         for file in found.sources:
             done = finished_source(
@@ -120,7 +118,7 @@ class Campaign:
                 digest,
                 settings.num_clips_per_chunk,
                 self._sizes,
-                settings.retry_failed,
+                retry_failed=settings.retry_failed,
             )
             if done is None:
                 waiting.append(file)
@@ -142,7 +140,7 @@ class Campaign:
         view().show(self.snapshot)
         with ExitStack() as stack:
             cluster = stack.enter_context(
-                connected(self.settings.ray_address, self.settings.verbose)
+                connected(self.settings.ray_address, verbose=self.settings.verbose)
             )
             cluster.require(Request(1))
             cluster.require(request_for(self.settings, cluster, cluster.cpus))
@@ -181,6 +179,7 @@ class Campaign:
                 more = self._unprobed or self._probes_flying
                 request = request_for(settings, cluster, cluster.cpus if more else left)
                 _, _, chunk = heapq.heappop(self._queue)
+                self._chunks_flying.add(chunk_name(chunk))
                 window.submit(
                     self.chunk_task,
                     chunk,
@@ -214,9 +213,7 @@ class Campaign:
             return
         self.snapshot.videos_probed += len(files)
         if failure is not None:
-            self._fail_source(
-                files[0], Failure(kind=failure.kind, message=failure.message)
-            )
+            self._fail_source(files[0], Failure(kind=failure.kind, message=failure.message))
             return
         for result in probed or []:
             if result.failure is not None:
@@ -228,42 +225,26 @@ class Campaign:
         """Queue a source's chunks, less what is done."""
         settings, source = self.settings, probed.source
         assert source is not None
-        video = source.video
-        times = FrameTimes(
-            unpack(probed.frame_pts),
-            unpack(probed.keyframes),
-            video.end_pts,
-            video.time_base,
-        )
+        video, key = source.video, source.file.key
         for warning in source.warnings:
-            self.tally.add_warning(f"{source.file.key}: {warning}")
-        length, stride, least = settings.recipe.exact_stride
-        spans = list(
-            planning.stride_spans(
-                times.duration, length, stride, least, settings.recipe.limit_clips
-            )
-        )
-        if not spans:
+            self.tally.add_warning(f"{key}: {warning}")
+        chunks = plan_chunks(probed, settings.recipe, settings.num_clips_per_chunk)
+        if not chunks:
             reason = (
-                f"lasts {float(times.duration):.3f} s, shorter than min_clip_length_s"
-                f" {float(least):g}"
+                f"lasts {float(video.duration):.3f} s, shorter than min_clip_length_s"
+                f" {settings.min_clip_length_s:g}"
             )
             record = self._source_record(source.file, SourceStatus.EMPTY, reason=reason)
             self._count_source(record)
-            self.output.write_text(source_record_name(source.file.key), _json(record))
+            self.output.write_text(source_record_name(key), _json(record))
             return
-        clips = planning.clips(source.file.key, times, spans)
-        chunks = list(
-            planning.chunks(source, times, clips, settings.num_clips_per_chunk)
-        )
-        self.tally.planned += len(clips)
-        self._underway[source.file.key] = _Underway(
-            source, len(chunks), len(clips), len(chunks)
-        )
+        clips = sum(len(chunk.clips) for chunk in chunks)
+        self.tally.planned += clips
+        self._underway[key] = _Underway(source, len(chunks), clips, len(chunks))
         digest = settings.recipe.digest()
         for chunk in chunks:
             kept = done_clips(
-                self.output, chunk, digest, self._sizes, settings.retry_failed
+                self.output, chunk, digest, self._sizes, retry_failed=settings.retry_failed
             )
             if len(kept) == len(chunk.clips):
                 self._count_done_chunk(chunk, kept)
@@ -288,11 +269,10 @@ class Campaign:
     def _take_chunk(
         self, chunk: Chunk, record: ChunkRecord | None, failure: ClippingError | None
     ) -> None:
+        self._chunks_flying.discard(chunk_name(chunk))
         self._frames_done += sum(c.frame_count for c in chunk.clips)
         if record is None:
-            record = self._lost_chunk(
-                chunk, failure or SourceError("it gave no result")
-            )
+            record = self._lost_chunk(chunk, failure or SourceError("it gave no result"))
         self._count_chunk(record, chunk.source.file, done_before=False)
         self.snapshot.clip_seconds += record.made_seconds
         self._end_chunk(chunk)
@@ -301,7 +281,7 @@ class Campaign:
         """The record of a chunk whose task failed: what it published by then counts."""
         digest, settings = self.settings.recipe.digest(), self.settings
         sizes = self.output.sizes_of("clips", [f"{c.id}.mp4" for c in chunk.clips])
-        kept = done_clips(self.output, chunk, digest, sizes, settings.retry_failed)
+        kept = done_clips(self.output, chunk, digest, sizes, retry_failed=settings.retry_failed)
         reason = Failure(kind=failure.kind, message=failure.message)
         records = [
             kept.get(clip.id)
@@ -323,9 +303,7 @@ class Campaign:
 
     # Counting
 
-    def _count_chunk(
-        self, record: ChunkRecord, file: SourceFile, *, done_before: bool
-    ) -> None:
+    def _count_chunk(self, record: ChunkRecord, file: SourceFile, *, done_before: bool) -> None:
         rows = self.tally.add_chunk(record, file, done_before=done_before)
         if self._manifest is not None:
             self._manifest.add(rows)
@@ -355,9 +333,7 @@ class Campaign:
         self._count_source(record)
         self.output.write_text(source_record_name(file.key), _json(record))
 
-    def _source_record(
-        self, file: SourceFile, status: SourceStatus, **more: Any
-    ) -> SourceRecord:
+    def _source_record(self, file: SourceFile, status: SourceStatus, **more: Any) -> SourceRecord:
         return SourceRecord(
             key=file.key,
             uri=file.uri,
@@ -384,15 +360,12 @@ class Campaign:
     # Showing
 
     def _show(self, actor: Any, progress: "_ProgressArtifact") -> None:
-        flying = _read_board(actor)
-        running = sum(flying.values())
+        running = sum(n for name, n in _read_board(actor).items() if name in self._chunks_flying)
         snapshot = self.snapshot
         unopened = snapshot.videos - snapshot.videos_probed
         opened = max(1, snapshot.videos_probed)
         total = snapshot.frames_total * (1 + unopened / opened)
-        snapshot.frames = self._frames_done + min(
-            running, max(0, total - self._frames_done)
-        )
+        snapshot.frames = self._frames_done + min(running, max(0, total - self._frames_done))
         shown = Snapshot(**{**_values(snapshot), "frames_total": total})
         view().show(shown)
         progress.update(shown.share)
@@ -423,23 +396,15 @@ class Campaign:
         if tally.absent:
             lines.append(f"{tally.absent} clips absent: no frame lies in their span")
         if tally.damaged:
-            lines.append(
-                f"{tally.damaged} clips hold damage of their source (see the manifest)"
-            )
+            lines.append(f"{tally.damaged} clips hold damage of their source (see the manifest)")
         if tally.passed_over:
-            lines.append(
-                f"{tally.passed_over} other files were passed over by their extension"
-            )
+            lines.append(f"{tally.passed_over} other files were passed over by their extension")
         if tally.failed or tally.failed_sources:
-            lines.append(
-                f"{tally.failed} clips and {tally.failed_sources} videos failed:"
-            )
+            lines.append(f"{tally.failed} clips and {tally.failed_sources} videos failed:")
             lines += [f"  {name}: {f.message}" for name, f in tally.failures[:10]]
             more = sum(tally.kinds.values()) - 10
             if more > 0:
-                lines.append(
-                    f"  … and {more} more, in manifest.parquet and processed_videos/"
-                )
+                lines.append(f"  … and {more} more, in manifest.parquet and processed_videos/")
         return lines
 
     def verdict(self) -> str | None:
@@ -448,9 +413,7 @@ class Campaign:
         if problems := tally.problems():
             return "; ".join(problems)
         failures = tally.failed + tally.failed_sources
-        allowed = allowed_failures(
-            settings.allow_failures, tally.planned + tally.failed_sources
-        )
+        allowed = allowed_failures(settings.allow_failures, tally.planned + tally.failed_sources)
         if failures > allowed:
             return (
                 f"{tally.failed} clips and {tally.failed_sources} videos failed"

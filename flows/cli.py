@@ -26,9 +26,7 @@ class _Parser(argparse.ArgumentParser):
         raise UsageError(f"{message} (--help lists all flags)")
 
 
-def _flags(
-    parser: argparse.ArgumentParser, title: str, model: type[BaseModel], names: Any
-) -> None:
+def _flags(parser: argparse.ArgumentParser, title: str, model: type[BaseModel], names: Any) -> None:
     group = parser.add_argument_group(title)
     for name in names:
         field = model.model_fields[name]
@@ -156,10 +154,7 @@ def _run_flow(settings: Settings) -> int:
 
         with shown_on(console):
             state: Any = clip_flow(
-                input=[
-                    str(Path(i).absolute()) if "://" not in i else i
-                    for i in settings.input
-                ],
+                input=[str(Path(i).absolute()) if "://" not in i else i for i in settings.input],
                 output=str(Path(settings.output).absolute()),
                 recipe=settings.recipe,
                 execution=settings.execution,
@@ -171,9 +166,7 @@ def _run_flow(settings: Settings) -> int:
     if isinstance(error, ClippingError):
         raise error
     if isinstance(error, BaseException) and not isinstance(error, FailedRun):
-        raise ClippingError(
-            f"{type(error).__name__}: {error} (--verbose shows where)"
-        ) from error
+        raise ClippingError(f"{type(error).__name__}: {error} (--verbose shows where)") from error
     return _FAILED
 
 

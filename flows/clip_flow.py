@@ -35,11 +35,7 @@ __all__ = ["clip_flow", "probe_sources", "transcode_chunk"]
 def can_pass(_task: Any, _run: TaskRun, state: State[Any]) -> bool:
     """Whether a failed task is worth another try: a full disk may clear, a bad file does not."""
     error = state.result(raise_on_failure=False)
-    return (
-        error.kind.passes
-        if isinstance(error, ClippingError)
-        else isinstance(error, OSError)
-    )
+    return error.kind.passes if isinstance(error, ClippingError) else isinstance(error, OSError)
 
 
 @task(name="probe sources", cache_policy=NO_CACHE, retry_condition_fn=can_pass)
@@ -89,6 +85,7 @@ def clip_flow(
         output: The folder for clips and records.
         recipe: What decides the content of the clips.
         execution: What decides where and how the work is done.
+
     """
     settings = resolve(recipe, execution, input=input, output=output)
     tasks = _tuned(settings)
@@ -109,6 +106,4 @@ def _tuned(settings: Settings) -> tuple[Any, Any]:
     }
     if delays:
         options |= {"retry_delay_seconds": delays, "retry_jitter_factor": 0.2}
-    return probe_sources.with_options(**options), transcode_chunk.with_options(
-        **options
-    )
+    return probe_sources.with_options(**options), transcode_chunk.with_options(**options)

@@ -16,8 +16,10 @@ __all__ = ["Lines", "Screen", "Snapshot", "View", "shown_on", "view"]
 
 @dataclass(slots=True)
 class Snapshot:
-    """Where a run stands. `frames` of `frames_total` tell the share done; the total grows
-    while videos are still being probed, and then includes a guess for the rest.
+    """Where a run stands.
+
+    `frames` of `frames_total` tell the share done; the total includes a guess for the videos
+    that are not opened yet.
     """
 
     phase: str = "looking at the videos"
@@ -82,8 +84,11 @@ class View(Protocol):
 class Lines:
     """Plain lines, one every few seconds, for logs and pipes."""
 
-    def __init__(self, write: "Writer", every: float = 10.0) -> None:
+    def __init__(
+        self, write: "Writer", last_words: "Writer | None" = None, every: float = 10.0
+    ) -> None:
         self._write = write
+        self._last_words = last_words or write
         self._every = every
         self._last = time.monotonic()
 
@@ -95,9 +100,9 @@ class Lines:
             self._write(f"{snapshot.share:4.0%}  {snapshot.text()}")
 
     def say(self, lines: list[str]) -> None:
-        """Write the lines."""
+        """Write the lines to where results go."""
         for line in lines:
-            self._write(line)
+            self._last_words(line)
 
 
 class Writer(Protocol):
@@ -130,7 +135,7 @@ class Screen:
         """Take the bar away and print the lines in its place."""
         self._bar.stop()
         for line in lines:
-            self._bar.console.print(line, markup=False, highlight=False, soft_wrap=True)
+            print(line, flush=True)
 
     @contextmanager
     def live(self) -> Iterator[None]:
@@ -160,7 +165,10 @@ def shown_on(console: Console) -> Iterator[None]:
             finally:
                 _current = None
         return
-    _current = Lines(lambda line: print(line, file=sys.stderr, flush=True))
+    _current = Lines(
+        lambda line: print(line, file=sys.stderr, flush=True),
+        lambda line: print(line, flush=True),
+    )
     try:
         yield
     finally:

@@ -70,15 +70,11 @@ class Window:
     def __len__(self) -> int:
         return len(self._flying)
 
-    def submit(
-        self, task: Task[Any, Any], item: Any, request: Request, **parameters: Any
-    ) -> None:
+    def submit(self, task: Task[Any, Any], item: Any, request: Request, **parameters: Any) -> None:
         """Submit `task` with `parameters`, asking Ray for `request`; `item` comes back with it."""
         future = _submit(task, request, parameters)
         self.submitted += 1
-        self._flying[future.wrapped_future] = _InFlight(
-            item, task, request, parameters, future
-        )
+        self._flying[future.wrapped_future] = _InFlight(item, task, request, parameters, future)
 
     def next(self, timeout: float) -> Done | None:
         """The next task run to end within `timeout` seconds, or None."""
@@ -106,9 +102,7 @@ class Window:
         if flown.crashes > self.crash_retries:
             text = f"the worker died {flown.crashes} times ({words})"
             return Done(flown.item, failure=ClippingError(text, FailureKind.KILLED))
-        get_run_logger().warning(
-            "A worker died (%s); its work is submitted again.", words
-        )
+        get_run_logger().warning("A worker died (%s); its work is submitted again.", words)
         flown.future = _submit(flown.task, flown.request, flown.parameters)
         self.submitted += 1
         self._flying[flown.future.wrapped_future] = flown
@@ -126,8 +120,6 @@ def _mark_crashed(future: PrefectRayFuture[Any], message: str) -> None:
     """Tell Prefect, whose record would say Running for ever."""
     with get_client(sync_client=True) as client:
         try:
-            client.set_task_run_state(
-                future.task_run_id, Crashed(message=message), force=True
-            )
+            client.set_task_run_state(future.task_run_id, Crashed(message=message), force=True)
         except ObjectNotFound:
             return  # it died before it had reported itself
