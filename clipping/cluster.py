@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import os
 import socket
 from collections.abc import Generator, Mapping
@@ -22,7 +23,16 @@ from clipping.encoders import ENCODERS
 from clipping.errors import FailureKind, UsageError
 from clipping.settings import Settings
 
-__all__ = ["Cluster", "Request", "board_named", "connected", "request_for", "survey"]
+__all__ = [
+    "Cluster",
+    "Request",
+    "board_named",
+    "connected",
+    "request_for",
+    "start",
+    "stop",
+    "survey",
+]
 
 # Chunks pass small values only; the default of a third of the memory is for others.
 _OBJECT_STORE_BYTES = 128 * 1024 * 1024
@@ -107,15 +117,14 @@ def request_for(settings: Settings, cluster: Cluster, chunks_left: int) -> Reque
     return Request(max(least, min(most, ceil(cluster.cpus / max(1, chunks_left)))))
 
 
-@contextlib.contextmanager
-def connected(address: str, *, verbose: bool = False) -> Generator[Cluster]:
-    """A Ray to submit to: the one this process has, the one at `address`, or a local one.
+def start(address: str, *, verbose: bool = False) -> bool:
+    """Connect this process to the Ray at `address`, or to a new local one; False if it was.
 
+    To be called on the main thread: Ray's own processes end with the thread that started them.
     Raises UsageError if nothing answers at `address`.
     """
     if ray.is_initialized():
-        yield survey()
-        return
+        return False
     options: dict[str, Any] = {
         "namespace": "prefect",
         "log_to_driver": verbose,
@@ -124,17 +133,41 @@ def connected(address: str, *, verbose: bool = False) -> Generator[Cluster]:
     if address:
         _answers(address)
         ray.init(address, **options)
-    else:
-        ray.init(
-            "local",
-            include_dashboard=False,
-            object_store_memory=_OBJECT_STORE_BYTES,
-            **options,
-        )
+        return True
+    ray.init(
+        "local",
+        include_dashboard=False,
+        object_store_memory=_OBJECT_STORE_BYTES,
+        **options,
+    )
+    # The workers import Prefect, which takes seconds, while we have other things to do.
+    warm: Any = ray.remote(num_cpus=1)(_import_flow)
+    for _ in range(survey().cpus):
+        warm.remote()
+    return True
+
+
+def _import_flow() -> None:
+    importlib.import_module("flows.clip_flow")
+
+
+@contextlib.contextmanager
+def connected(address: str, *, verbose: bool = False) -> Generator[Cluster]:
+    """A Ray to submit to: the one this process has, the one at `address`, or a local one.
+
+    Raises UsageError if nothing answers at `address`.
+    """
+    ours = start(address, verbose=verbose)
     try:
         yield survey()
     finally:
-        ray.shutdown()
+        if ours:
+            stop()
+
+
+def stop() -> None:
+    """Leave Ray, and end it if it is a local one."""
+    ray.shutdown()
 
 
 def _answers(address: str) -> None:

@@ -21,7 +21,7 @@ from threading import Event
 from clipping.errors import FailureKind, FfmpegError
 from clipping.ffmpeg import classify, is_damage, last_words
 
-__all__ = ["Finished", "Runner", "run"]
+__all__ = ["Finished", "Runner", "die_with_parent", "run"]
 
 _TAIL_LINES = 60
 _LONGEST_LINE = 65_536
@@ -42,7 +42,8 @@ class Finished:
     seconds: float
 
 
-def _die_with_parent() -> None:
+def die_with_parent() -> None:
+    """For a new child: ask the kernel to kill it when the thread that started it ends."""
     if _libc is not None:
         _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
@@ -131,7 +132,7 @@ def _start(argv: Sequence[str], what: str) -> subprocess.Popen[bytes]:
             stderr=subprocess.PIPE,
             bufsize=0,
             process_group=0,
-            preexec_fn=_die_with_parent,  # noqa: PLW1509  a single system call, loaded before
+            preexec_fn=die_with_parent,  # noqa: PLW1509  a single system call, loaded before
         )
     except FileNotFoundError:
         message = f"{what}: there is no program {argv[0]!r}; set ffmpeg_binary to one"

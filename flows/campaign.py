@@ -45,6 +45,7 @@ __all__ = ["Campaign"]
 
 _PROBE_BATCH = 8
 _FAILURES_SAID = 10
+_FAILURES_SAID = 10
 _PROGRESS_ARTIFACT_EVERY = 3.0
 
 
@@ -401,8 +402,9 @@ class Campaign:
             lines.append(f"{tally.passed_over} other files were passed over by their extension")
         if tally.failed or tally.failed_sources:
             lines.append(f"{tally.failed} clips and {tally.failed_sources} videos failed:")
-            lines += [f"  {name}: {f.message}" for name, f in tally.failures[:10]]
-            more = sum(tally.kinds.values()) - 10
+            shown = tally.failures[:_FAILURES_SAID]
+            lines += [f"  {_named(name, failure)}" for name, failure in shown]
+            more = sum(tally.kinds.values()) - len(shown)
             if more > 0:
                 lines.append(f"  … and {more} more, in manifest.parquet and processed_videos/")
         return lines
@@ -427,6 +429,11 @@ class Campaign:
                 else "0 clips: the input holds no videos"
             )
         return None
+
+
+def _named(name: str, failure: Failure) -> str:
+    """A failure's message; those of a source begin with its name already."""
+    return failure.message if failure.message.startswith(name) else f"{name}: {failure.message}"
 
 
 def _json(record: SourceRecord) -> str:

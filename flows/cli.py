@@ -3,22 +3,26 @@
 import argparse
 import os
 import sys
-import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, NoReturn, get_args, get_origin
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
+from rich.console import Console
 
 from clipping.errors import ClippingError, UsageError
+from clipping.resuming import finished_source
 from clipping.settings import Execution, Recipe, Settings, resolve
+from clipping.storage import OutputFolder, find_sources
+from flows.progress import Snapshot, shown_on
 
 __all__ = ["main", "parse"]
 
 _PROGRAM = "flows/clip_flow.py"
 _USAGE, _FAILED, _INTERRUPTED = 2, 1, 130
+_SOURCES_LOOKED_AT = 100
 
 
 class _Parser(argparse.ArgumentParser):
@@ -115,7 +119,6 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(settings: Settings) -> int:
     from clipping.sample import make_sample
-    from clipping.storage import find_sources
 
     if not settings.input:
         sample = make_sample(Path("sample"), settings.execution)
@@ -143,23 +146,23 @@ def _quiet(verbose: bool) -> None:
 
 
 def _run_flow(settings: Settings) -> int:
-    from rich.console import Console
+    from flows.local_server import api
 
-    console = Console(stderr=True)
-    with _local_api():
+    with ExitStack() as stack:
+        view = stack.enter_context(shown_on(Console(stderr=True)))
+        view.show(Snapshot(phase="starting"))
+        stack.enter_context(api(meanwhile=lambda: _start_ray(settings, stack)))
         from prefect.exceptions import FailedRun
 
         from flows.clip_flow import clip_flow
-        from flows.progress import shown_on
 
-        with shown_on(console):
-            state: Any = clip_flow(
-                input=[str(Path(i).absolute()) if "://" not in i else i for i in settings.input],
-                output=str(Path(settings.output).absolute()),
-                recipe=settings.recipe,
-                execution=settings.execution,
-                return_state=True,
-            )
+        state: Any = clip_flow(
+            input=[str(Path(i).absolute()) if "://" not in i else i for i in settings.input],
+            output=str(Path(settings.output).absolute()),
+            recipe=settings.recipe,
+            execution=settings.execution,
+            return_state=True,
+        )
     if state.is_completed():
         return 0
     error = state.result(raise_on_failure=False)
@@ -170,40 +173,24 @@ def _run_flow(settings: Settings) -> int:
     return _FAILED
 
 
-@contextmanager
-def _local_api() -> Iterator[None]:
-    """A Prefect API to record in: the one that is configured, or a server of our own.
+def _has_work(settings: Settings) -> bool:
+    """Whether Ray will be needed, by a look at the first sources."""
+    output, digest = OutputFolder(settings.output), settings.recipe.digest()
+    found = find_sources(settings.input, settings.extensions, settings.output)
+    sizes = output.sizes("clips")
+    per_chunk = settings.num_clips_per_chunk
+    return any(
+        finished_source(output, file, digest, per_chunk, sizes, retry_failed=settings.retry_failed)
+        is None
+        for file in found.sources[:_SOURCES_LOOKED_AT]
+    )
 
-    Without one, Prefect would start a temporary server in every Ray worker.
-    """
-    from prefect.settings import PREFECT_API_URL, temporary_settings
 
-    if PREFECT_API_URL.value():
-        yield
+def _start_ray(settings: Settings, stack: ExitStack) -> None:
+    """Start Ray, if there is work for it; the flow joins it."""
+    if not _has_work(settings):
         return
-    from prefect.server.api.server import SubprocessASGIServer
+    from clipping import cluster
 
-    server = SubprocessASGIServer()
-    failure: list[BaseException] = []
-
-    def start() -> None:
-        try:
-            server.start(timeout=_SERVER_SECONDS)
-        except BaseException as error:
-            failure.append(error)
-
-    # The server takes seconds to start; the imports that the flow needs take them too.
-    starting = threading.Thread(target=start, daemon=True)
-    starting.start()
-    import flows.clip_flow  # noqa: F401
-
-    while starting.is_alive():
-        starting.join(timeout=0.2)
-    if failure:
-        raise ClippingError(f"Prefect's local server does not start: {failure[0]}")
-    # It is ended by Prefect's own exit handler.
-    with temporary_settings({PREFECT_API_URL: server.api_url}):
-        yield
-
-
-_SERVER_SECONDS = 120
+    if cluster.start(settings.ray_address, verbose=settings.verbose):
+        stack.callback(cluster.stop)

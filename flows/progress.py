@@ -3,8 +3,8 @@
 import logging
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Generator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -138,7 +138,7 @@ class Screen:
             print(line, flush=True)
 
     @contextmanager
-    def live(self) -> Iterator[None]:
+    def live(self) -> Generator[None]:
         """The bar, while the block lasts."""
         with self._bar:
             yield
@@ -153,23 +153,22 @@ def view() -> View:
 
 
 @contextmanager
-def shown_on(console: Console) -> Iterator[None]:
+def shown_on(console: Console) -> Generator[View]:
     """Show progress on `console` while the block lasts."""
     global _current
     if console.is_terminal:
         screen = Screen(console)
-        _current = screen
-        with screen.live():
-            try:
-                yield
-            finally:
-                _current = None
-        return
-    _current = Lines(
-        lambda line: print(line, file=sys.stderr, flush=True),
-        lambda line: print(line, flush=True),
-    )
-    try:
-        yield
-    finally:
-        _current = None
+        live, _current = screen.live(), screen
+    else:
+        live, _current = (
+            nullcontext(),
+            Lines(
+                lambda line: print(line, file=sys.stderr, flush=True),
+                lambda line: print(line, flush=True),
+            ),
+        )
+    with live:
+        try:
+            yield _current
+        finally:
+            _current = None
