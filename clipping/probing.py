@@ -233,7 +233,7 @@ def _header(container: Any, stream: Any) -> dict[str, Any]:
     return {
         "container": container.format.name,
         "stream": stream.index,
-        "codec": context.name,
+        "codec": context.codec.canonical_name,
         "profile": context.profile,
         "coded_width": stream.width,
         "coded_height": stream.height,
@@ -260,7 +260,7 @@ def _audio_tracks(container: Any) -> Iterable[AudioTrack]:
             continue
         yield AudioTrack(
             stream=stream.index,
-            codec=context.name,
+            codec=context.codec.canonical_name,
             sample_rate=context.sample_rate,
             channels=context.channels,
             language=stream.language,

@@ -1,0 +1,136 @@
+"""Sound starts and ends with its clip, to the sample."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from clipping.audio import SoundPacket, on_grid
+from tests.conftest import Make
+from tests.media import RATE, add_sound, counter_video, ffmpeg, heard, lag, noise, steady
+
+# Codec options, container, whether its packets are copied, and by how many samples the place
+# of sound is uncertain: Matroska writes times in milliseconds, MPEG-TS in 1/90000 s.
+SOURCES = [
+    pytest.param(["-c:a", "aac", "-b:a", "192k"], "in.mp4", True, 1, id="aac-mp4"),
+    pytest.param(["-c:a", "aac", "-b:a", "192k"], "in.ts", True, 2, id="aac-ts"),
+    pytest.param(["-c:a", "aac", "-b:a", "192k"], "in.mkv", True, 24, id="aac-mkv"),
+    pytest.param(["-c:a", "libmp3lame", "-b:a", "192k"], "in.mp4", True, 1, id="mp3-mp4"),
+    pytest.param(["-c:a", "ac3", "-b:a", "256k"], "in.mp4", True, 1, id="ac3-mp4"),
+    pytest.param(["-c:a", "flac"], "in.mkv", True, 24, id="flac-mkv"),
+    pytest.param(["-c:a", "libopus", "-b:a", "192k"], "in.mkv", True, 24, id="opus-mkv"),
+    pytest.param(["-c:a", "pcm_s16le"], "in.mov", False, 1, id="pcm-mov"),
+    pytest.param(["-c:a", "pcm_s16le"], "in.mkv", False, 24, id="pcm-mkv"),
+    pytest.param(["-c:a", "libvorbis", "-q:a", "8"], "in.mkv", False, 24, id="vorbis-mkv"),
+]
+
+
+@pytest.mark.parametrize(("codec", "name", "copied", "tolerance"), SOURCES)
+def test_sound_is_where_the_source_has_it(
+    make: Make, tmp_path: Path, codec: list[str], name: str, copied: bool, tolerance: int
+) -> None:
+    """Each clip's sound, against the source's own decode, lies at the clip's start."""
+    counter_video(tmp_path / "silent.mp4", *steady(200, 25))
+    add_sound(tmp_path / "silent.mp4", noise(8), tmp_path / name, *codec)
+    made = make(tmp_path / name, clip_len_s=2, clip_stride_s=1.3)
+    source = heard(tmp_path / name)
+    video = made.source.video
+    # `heard` starts at the first sound; the spans count from the first picture.
+    offset = round(float(_start(tmp_path / name)) * RATE)
+    assert len(made.clips) >= 5
+    for record in made.clips:
+        assert record.audio is not None
+        assert record.audio["copied"] is copied
+        at = (record.clip.start_pts - video.first_pts) * video.time_base
+        end = (record.clip.end_pts - video.first_pts) * video.time_base
+        expected = source[max(0, round(at * RATE) - offset) : round(end * RATE) - offset]
+        if len(expected) < RATE // 2:
+            continue
+        clip = heard(Path(record.location or ""))
+        late = max(0, offset - round(at * RATE))
+        assert abs(lag(expected, clip) - late) <= tolerance
+        # It ends with the packet that holds its end: FLAC's are long.
+        assert abs(len(clip) - len(expected)) <= (4608 if "flac" in codec else 1200)
+
+
+def _start(path: Path) -> Fraction:
+    """Seconds from the first picture to the first sound that a decoder gives."""
+    with av.open(str(path)) as container:
+        first = {}
+        for stream in (container.streams.video[0], container.streams.audio[0]):
+            frame = next(container.decode(stream))
+            first[stream.type] = frame.pts * frame.time_base
+            container.seek(0)
+    return first["audio"] - first["video"]
+
+
+def test_copied_packets_are_the_sources_own(make: Make, tmp_path: Path) -> None:
+    """Copying copies: adjacent clips' sound, joined, is the source's decode without a seam."""
+    counter_video(tmp_path / "silent.mp4", *steady(150, 25))
+    add_sound(tmp_path / "silent.mp4", noise(6), tmp_path / "in.mp4", "-c:a", "aac", "-b:a", "192k")
+    made = make(tmp_path / "in.mp4", clip_len_s=2, clip_stride_s=2)
+    source = heard(tmp_path / "in.mp4")
+    for record in made.clips:
+        clip = heard(Path(record.location or ""))[: 2 * RATE]
+        at = record.clip.number * 2 * RATE
+        expected = source[at : at + len(clip)]
+        # The decoder has settled at the clip's very first sample.
+        assert np.max(np.abs(clip[: len(expected)] - expected)) < 1e-3
+
+
+def test_sound_that_starts_late_and_ends_early(make: Make, tmp_path: Path) -> None:
+    """A clip before the sound has none; one that it begins in has it in its place."""
+    counter_video(tmp_path / "silent.mp4", *steady(150, 25))
+    raw = ["-f", "f32le", "-ar", str(RATE), "-ac", "1", "-i", "-"]
+    ffmpeg(*raw, "-c:a", "aac", tmp_path / "voice.m4a", feed=noise(2.5).tobytes())
+    ffmpeg(
+        *["-i", tmp_path / "silent.mp4", "-itsoffset", "1.5", "-i", tmp_path / "voice.m4a"],
+        *["-map", "0:v", "-map", "1:a", "-c", "copy", tmp_path / "in.mp4"],
+    )
+    made = make(tmp_path / "in.mp4", clip_len_s=1, clip_stride_s=1)
+    lengths = [_sound_seconds(Path(c.location or "")) for c in made.clips]
+    assert lengths[0] < 0.05  # an encoder's lead-in may reach into it
+    assert lengths[1] == pytest.approx(0.5, abs=0.05)
+    assert float(_start(Path(made.clips[1].location or ""))) == pytest.approx(0.5, abs=0.03)
+    assert lengths[2] == pytest.approx(1, abs=0.03)
+    assert lengths[3] == pytest.approx(1, abs=0.03)
+    assert max(lengths[4:]) < 0.05
+
+
+def _sound_seconds(path: Path) -> float:
+    with av.open(str(path)) as container:
+        if not container.streams.audio:
+            return 0
+    return len(heard(path)) / RATE
+
+
+def test_no_audio_by_parameter(make: Make, tmp_path: Path) -> None:
+    """`audio` off leaves the track out."""
+    counter_video(tmp_path / "silent.mp4", *steady(50, 25))
+    add_sound(tmp_path / "silent.mp4", noise(2), tmp_path / "in.mp4", "-c:a", "aac")
+    made = make(tmp_path / "in.mp4", clip_len_s=1, clip_stride_s=1, audio=False)
+    assert [_sound_seconds(Path(c.location or "")) for c in made.clips] == [0, 0]
+
+
+def test_rounded_times_are_put_back_on_the_grid() -> None:
+    """Milliseconds of a 44.1 kHz AAC track lead back to multiples of 1024 samples."""
+    rate, tick = 44_100, Fraction(441, 10)
+    rounded = [
+        SoundPacket(Fraction(round(i * 1024 * 1000 / rate)) * tick, 1014, b"") for i in range(200)
+    ]
+    restored = list(on_grid(rounded, tick))
+    assert {p.samples for p in restored} == {1024}
+    assert all(abs(p.start - i * 1024) <= 2 for i, p in enumerate(restored))
+
+
+def test_a_real_gap_stays_a_gap() -> None:
+    """Restoring the grid moves no packet across a hole in the track."""
+    tick = Fraction(48)
+    first = [SoundPacket(Fraction(i * 1024), 1024, b"") for i in range(50)]
+    later = [SoundPacket(Fraction(500_000 + i * 1024), 1024, b"") for i in range(50)]
+    restored = list(on_grid([*first, *later], tick))
+    assert abs(restored[50].start - 500_000) <= 2
