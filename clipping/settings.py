@@ -81,7 +81,8 @@ class Recipe(BaseModel):
         2.0,
         ge=0,
         title="Shortest clip",
-        description="A last clip that the video's end cuts below this many seconds is dropped.",
+        description="A last clip that the video's end cuts below this many seconds is dropped; "
+        "unless set, never more than the clip length.",
     )
     limit_clips: int = Field(
         0,
@@ -140,6 +141,9 @@ class Recipe(BaseModel):
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         row = ENCODERS[self.encoder]
+        if "min_clip_length_s" not in self.model_fields_set:
+            # Not an assignment: the default stays a default, which the environment replaces.
+            self.__dict__["min_clip_length_s"] = min(self.min_clip_length_s, self.clip_len_s)
         if self.min_clip_length_s > self.clip_len_s:
             raise ValueError(
                 f"min_clip_length_s ({self.min_clip_length_s:g}) is more than clip_len_s "

@@ -5,13 +5,14 @@ a lost worker's task run is marked Crashed in Prefect, and the work is submitted
 visible run.
 """
 
+import time
 from dataclasses import dataclass, field
 from typing import Any
 
 import ray
 from prefect import Task
 from prefect.client.orchestration import get_client
-from prefect.exceptions import ObjectNotFound
+from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 from prefect.logging import get_run_logger
 from prefect.states import Crashed
 from prefect_ray.context import remote_options
@@ -21,6 +22,8 @@ from clipping.cluster import Request
 from clipping.errors import ClippingError, FailureKind
 
 __all__ = ["ConnectedRayTaskRunner", "Done", "Window"]
+
+_REPORT_SECONDS = 3.0
 
 
 class ConnectedRayTaskRunner(RayTaskRunner):
@@ -117,9 +120,22 @@ def _submit(
 
 
 def _mark_crashed(future: PrefectRayFuture[Any], message: str) -> None:
-    """Tell Prefect, whose record would say Running for ever."""
+    """Tell Prefect, whose record would say Running for ever.
+
+    The lost worker's own report that it had begun may still be under way; if it never comes,
+    Prefect knows nothing of the task run and there is nothing to set right.
+    """
+    deadline = time.monotonic() + _REPORT_SECONDS
     with get_client(sync_client=True) as client:
-        try:
-            client.set_task_run_state(future.task_run_id, Crashed(message=message), force=True)
-        except ObjectNotFound:
-            return  # it died before it had reported itself
+        while True:
+            try:
+                client.set_task_run_state(future.task_run_id, Crashed(message=message), force=True)
+            except (ObjectNotFound, PrefectHTTPStatusError) as error:
+                unknown = isinstance(error, ObjectNotFound) or error.response.status_code == 404
+                if not unknown:
+                    raise
+                if time.monotonic() > deadline:
+                    return
+                time.sleep(0.3)
+            else:
+                return

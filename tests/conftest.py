@@ -94,9 +94,34 @@ def assert_exact(
 
 
 @pytest.fixture(scope="session")
-def corpus() -> Iterator[Path]:
+def corpus() -> Path:
     """The folder of real and damaged videos, if there is one beside the project."""
     folder = Path(os.environ.get("CLIPPING_TEST_MEDIA", "../shared/media")).resolve()
     if not (folder / "MANIFEST.tsv").is_file():
         pytest.skip("there is no folder of real videos; set CLIPPING_TEST_MEDIA to one")
-    yield folder
+    return folder
+
+
+@pytest.fixture(scope="session")
+def prefect_ray() -> Iterator[None]:
+    """A real Prefect server on a database of its own, and a real Ray with two CPUs."""
+    import ray
+    from prefect.settings import PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW, temporary_settings
+    from prefect.testing.utilities import prefect_test_harness
+
+    from clipping import cluster
+
+    assert cluster  # sets what Ray reads when it is imported
+    quiet = {PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW: "ignore"}
+    with prefect_test_harness(server_startup_timeout=120), temporary_settings(quiet):
+        ray.init(
+            "local",
+            num_cpus=2,
+            include_dashboard=False,
+            log_to_driver=False,
+            logging_level="ERROR",
+            namespace="prefect",
+            object_store_memory=100 * 1024 * 1024,
+        )
+        yield
+        ray.shutdown()

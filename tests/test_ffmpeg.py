@@ -1,0 +1,159 @@
+"""Whole argument lists, and ffmpeg's words sorted into kinds."""
+
+from __future__ import annotations
+
+import subprocess
+from fractions import Fraction
+
+import pytest
+
+from clipping import ffmpeg
+from clipping.encoders import ENCODERS, Rate, bit_rate_for
+from clipping.errors import FailureKind, FfmpegError
+from clipping.models import VideoFacts
+from clipping.planning import Run
+from clipping.process import run as run_process
+from tests.media import FFMPEG
+from tests.test_planning import source_of, times_of
+
+
+@pytest.fixture
+def video() -> VideoFacts:
+    """A plain video whose time base is a millisecond."""
+    return source_of(times_of([40] * 100)).video
+
+
+def test_the_whole_encode_command(video: VideoFacts) -> None:
+    """One decode, one encode, exact selection by PTS, IDRs at the boundaries."""
+    run = Run(
+        first_frame=10,
+        end_frame=40,
+        pts=tuple(range(1377, 2577, 40)),
+        ranges=((1377, 1938), (1977, 2538)),
+        boundaries=(Fraction(1957), Fraction(2157)),
+        seek=1377,
+    )
+    command = ffmpeg.encode_command(
+        "FFMPEG",
+        "-odd:%d name.mp4",
+        video,
+        run,
+        ffmpeg.picture_filters(video, tone_map=True, deinterlace=True),
+        ENCODERS["libx264"],
+        preset="fast",
+        rate=Rate(quality=21.5),
+        threads=2,
+        output="OUT.mp4",
+    )
+    select = (
+        "trim=start_pts=1377:end_pts=2538,"
+        "select='(gte(pts,1377)*lt(pts,1938)+gte(pts,1977)*lt(pts,2538))"
+        "*(isnan(prev_selected_pts)+gt(pts,prev_selected_pts))',"
+        "setpts=PTS-(1377),"
+        "scale=out_range=limited:flags=bicubic+accurate_rnd+full_chroma_int,format=yuv420p"
+    )
+    assert command == [
+        "FFMPEG", "-hide_banner", "-nostdin", "-y", "-nostats",
+        "-loglevel", "repeat+level+warning", "-progress", "pipe:1", "-stats_period", "0.5",
+        "-threads", "2", "-noaccurate_seek", "-seek_timestamp", "1", "-ss", "1.377500",
+        "-protocol_whitelist", "file", "-format_whitelist", ffmpeg.DEMUXERS,
+        "-copyts", "-i", "file:-odd:%d name.mp4",
+        "-map", "0:0", "-an", "-sn", "-dn", "-map_metadata", "-1", "-vf", select,
+        "-c:v", "libx264", "-preset", "fast", "-crf", "21.5",
+        "-forced-idr", "1", "-flags", "+cgop", "-threads", "2",
+        "-fps_mode", "passthrough", "-enc_time_base", "demux",
+        "-force_key_frames", "0.580000,0.780000", "-video_track_timescale", "16000",
+        "-f", "mp4", "OUT.mp4",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ENCODERS)
+@pytest.mark.parametrize("rate", [Rate(quality=20), Rate(bit_rate=1_000_000)])
+def test_every_option_exists_in_the_bundled_ffmpeg(name: str, rate: Rate) -> None:
+    """An encoder's options are known to `ffmpeg -h encoder=...`, or to every encoder."""
+    row = ENCODERS[name]
+    if not rate.bit_rate and not row.constant_quality:
+        rate = Rate(bit_rate=500_000)
+    options = [x for x in row.options(None, rate, 1) if x.startswith("-") and not x[1:].isdigit()]
+    common = {"-b:v", "-maxrate", "-bufsize", "-g", "-threads", "-flags", "-profile:v"}
+    done = subprocess.run(
+        [FFMPEG, "-hide_banner", "-h", f"encoder={name}"], capture_output=True, check=True
+    )
+    text = done.stdout.decode()
+    for option in set(options) - common:
+        assert f"  {option} " in text, f"{name} has no {option}"
+
+
+def test_nvenc_never_gets_both_a_quality_and_a_bit_rate() -> None:
+    """`-cq` makes NVENC ignore the average bit rate."""
+    with_rate = ENCODERS["h264_nvenc"].options(None, Rate(bit_rate=2_000_000), 1)
+    assert "-cq" not in with_rate
+    assert with_rate[with_rate.index("-b:v") + 1] == "2000000"
+    assert "-cq" in ENCODERS["h264_nvenc"].options(None, Rate(quality=23), 1)
+
+
+def test_bit_rates_fit_the_picture() -> None:
+    """An encoder without constant quality gets more for more, never a fixed 2 Mb/s."""
+    small, hd, uhd = (
+        bit_rate_for(w, h, 30, 23) for w, h in ((320, 240), (1920, 1080), (3840, 2160))
+    )
+    assert 300_000 < small < 700_000
+    assert 4_000_000 < hd < 7_000_000
+    assert 10_000_000 < uhd < 20_000_000
+    assert bit_rate_for(1280, 720, 30, 17) == 2 * bit_rate_for(1280, 720, 30, 23)
+
+
+@pytest.mark.parametrize(
+    ("code", "words", "kind"),
+    [
+        (183, "[mov] moov atom not found\nError opening input: Invalid data found", "bad input"),
+        (8, "Unknown encoder 'h264_nvenc'", "no such encoder"),
+        (255, "[h264_nvenc @ 0x1] Cannot load libcuda.so.1", "no device"),
+        (255, "[h264_nvenc @ 0x1] OpenEncodeSessionEx failed: unsupported device (2)", "no device"),
+        (255, "OpenEncodeSessionEx failed: out of memory (10)", "out of encoder sessions"),
+        (255, "OpenEncodeSessionEx failed: incompatible client key (21)", "out of encoder sessions"),
+        (228, "av_interleaved_write_frame(): No space left on device", "disk full"),
+        (-9, "", "killed"),
+        (255, "Exiting normally, received signal 15.", "killed"),
+        (1, "something nobody has seen", "unknown failure"),
+        (251, "in.mp4: Input/output error", "input/output error"),
+    ],
+)  # fmt: skip
+def test_failures_are_told_apart_by_words(code: int, words: str, kind: str) -> None:
+    """Exit statuses are ambiguous; the words are not."""
+    assert ffmpeg.classify(code, words) == kind
+
+
+def run_kind(*command: str) -> FailureKind:
+    """How a real ffmpeg failure is classified."""
+    with pytest.raises(FfmpegError) as caught:
+        run_process(command, what="a test")
+    return caught.value.kind
+
+
+def test_real_failures_are_classified(tmp_path: object) -> None:
+    """What the bundled ffmpeg really says here, where there is no GPU."""
+    test = ["-f", "lavfi", "-i", "color=s=256x256:d=0.1"]
+    end = ["-f", "null", "-"]
+    base = [FFMPEG, "-hide_banner", "-loglevel", "warning", "-nostdin"]
+    assert run_kind(*base, *test, "-c:v", "h264_nvenc", *end) is FailureKind.NO_DEVICE
+    assert run_kind(*base, *test, "-c:v", "nosuch", *end) is FailureKind.NO_ENCODER
+    assert run_kind(*base, "-i", "file:/etc/hostname", *end) is FailureKind.BAD_INPUT
+    assert run_kind(*base, *test, "-y", "-f", "mpegts", "/dev/full") is FailureKind.DISK_FULL
+    assert run_kind("/no/such/ffmpeg", "-version") is FailureKind.NO_ENCODER
+
+
+def test_the_last_words_are_short_and_without_addresses() -> None:
+    """A message for a person: the end of the log, each thing once."""
+    log = "[h264 @ 0x55aa] [error] bad thing\n[h264 @ 0x55ab] [error] bad thing\nframe=  1\n"
+    assert ffmpeg.last_words(log) == "bad thing"
+    assert len(ffmpeg.last_words("x" * 5000)) <= 301
+
+
+@pytest.mark.parametrize(
+    "time_base", [(1, 15360), (1001, 30000), (1, 25), (1, 1000000), (1, 90000)]
+)
+def test_the_timescale_holds_every_pts(time_base: tuple[int, int]) -> None:
+    """A clip's ticks are whole multiples of the source's."""
+    base = Fraction(*time_base)
+    assert ffmpeg.ticks_per_pts(base) == ffmpeg.timescale(base) * base
