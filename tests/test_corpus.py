@@ -1,0 +1,114 @@
+"""Every real and damaged video gives what its manifest expects; none crashes or hangs.
+
+The folder lies beside the project where it is developed; CLIPPING_TEST_MEDIA names another.
+"""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import pytest
+
+from clipping.chunk_work import make_chunk, plan_chunks, probe_file
+from clipping.errors import FailureKind
+from clipping.models import ChunkRecord, ClipStatus, ProbedSource, SourceFile
+from clipping.settings import Execution, Recipe
+from clipping.storage import OutputFolder
+
+pytestmark = pytest.mark.corpus
+
+RECIPE = Recipe(clip_len_s=2, clip_stride_s=1.5, min_clip_length_s=0, preset="ultrafast")
+EXECUTION = Execution(verify="decode", stall_timeout_s=60)
+
+# Where the manifest says less, or something else, than what the files turned out to hold.
+NO_DECODER_EXPECTED = "clear error: no decoder for this codec"  # ffmpeg 9 decodes VVC
+
+
+def rows(corpus: Path) -> list[dict[str, str]]:
+    """The manifest's rows."""
+    with open(corpus / "MANIFEST.tsv", encoding="utf-8", newline="") as lines:
+        return list(csv.DictReader(lines, delimiter="\t", quoting=csv.QUOTE_NONE))
+
+
+def clip(corpus: Path, name: str, out: Path) -> tuple[ProbedSource, list[ChunkRecord]]:
+    """Probe and make all clips of one file."""
+    path = corpus / name.replace("\\\\", "\\")
+    file = SourceFile(
+        key=name, uri=str(path), size=path.stat().st_size,
+        fingerprint=f"{path.stat().st_size}-{path.stat().st_mtime_ns}",
+    )  # fmt: skip
+    probed = probe_file(file, EXECUTION)
+    output = OutputFolder(str(out))
+    chunks = plan_chunks(probed, RECIPE, 64)
+    return probed, [make_chunk(c, RECIPE, EXECUTION, output, cpus=2) for c in chunks]
+
+
+def complaints(row: dict[str, str], probed: ProbedSource, chunks: list[ChunkRecord]) -> list[str]:
+    """What is not as the manifest expects."""
+    expected = row["expected"]
+    clips = [c for chunk in chunks for c in chunk.clips]
+    written = [c for c in clips if c.status is ClipStatus.WRITTEN]
+    failed = [c for c in clips if c.status is ClipStatus.FAILED]
+    found: list[str] = []
+    told = probed.failure or failed or (probed.source and probed.source.warnings)
+    if expected.startswith("clear error") and not expected.startswith(NO_DECODER_EXPECTED):
+        garbage = [c for c in written if not c.errors]
+        if not told:
+            found.append("nothing was told")
+        if garbage and "damaged frame" not in expected and "1-frame" not in expected:
+            found.append(f"{len(garbage)} clips of garbage, silently")
+    elif expected.startswith("clips") and "or clear error" not in expected:
+        if not written and "or skipped" not in expected:
+            found.append(f"no clip: {probed.failure or failed[:1]}")
+        if "damage" not in expected and "readable" not in expected and failed:
+            found.append(f"failed: {failed[0].errors}")
+        if "damage reported" in expected and not any(c.errors for c in clips):
+            found.append("damage is not reported")
+    if probed.failure and probed.failure.kind is FailureKind.UNKNOWN:
+        found.append(f"not classified: {probed.failure.message}")
+    if probed.failure and ("\n" in probed.failure.message or len(probed.failure.message) > 500):
+        found.append(f"not a short line: {probed.failure.message}")
+    counted = row["nb_frames_decoded"]
+    sound = not any(c.errors for c in clips) and not expected.startswith("clear error")
+    if probed.source and sound and counted.isdigit() and int(row["decode_error_lines"] or 0) == 0:
+        frames = probed.source.video.frame_count
+        repeated = row["VFR"].startswith("yes 0.0..")  # two frames with one timestamp
+        if frames != int(counted) and not repeated:
+            found.append(f"{frames} frames, the manifest counts {counted}")
+    return found
+
+
+def test_the_whole_corpus(corpus: Path, tmp_path: Path) -> None:
+    """One test, so that no file is left out: the list of what is not as expected is empty."""
+    wrong: dict[str, list[str]] = {}
+    seen = 0
+    for row in rows(corpus):
+        probed, chunks = clip(corpus, row["file"], tmp_path / "out")
+        seen += 1
+        if found := complaints(row, probed, chunks):
+            wrong[row["file"]] = found
+    assert seen >= 150
+    assert not wrong
+
+
+@pytest.mark.parametrize(("stride", "count"), [(5, 25), (10, 13)])
+def test_the_lecture(corpus: Path, tmp_path: Path, stride: float, count: int) -> None:
+    """A real talk at 30 frames/s: the numbers of frames per clip, exactly."""
+    path = corpus / "lecture_122s_1080p30.mp4"
+    stat = path.stat()
+    file = SourceFile(
+        key=path.name, uri=str(path), size=stat.st_size,
+        fingerprint=f"{stat.st_size}-{stat.st_mtime_ns}",
+    )  # fmt: skip
+    recipe = Recipe(clip_len_s=10, clip_stride_s=stride, min_clip_length_s=2, preset="ultrafast")
+    chunks = plan_chunks(probe_file(file, EXECUTION), recipe, 32)
+    made = [
+        make_chunk(c, recipe, Execution(), OutputFolder(str(tmp_path / "out")), cpus=2)
+        for c in chunks
+    ]
+    clips = [c for record in made for c in record.clips]
+    # 3678 frames: the last clip at 10 s starts with frame 3600, the last at 5 s too.
+    expected = [300] * (12 if stride == 10 else 23) + ([78] if stride == 10 else [228, 78])
+    assert len(clips) == count
+    assert [c.frames for c in clips] == expected
