@@ -274,6 +274,8 @@ class _Work:
         if not held or share > recipe.max_damage:
             raise ClippingError(note, FailureKind.DAMAGED)
         errors = [note] if damage else []
+        if not damage and self._follows_damage(clip, holding):
+            errors.append("its first frames are built on damaged ones before it in the source")
         if self.no_sound:
             errors.append(self.no_sound)
         try:
@@ -300,6 +302,12 @@ class _Work:
             audio=_audio_facts(sound),
             encode_seconds=spent,
         )
+
+    def _follows_damage(self, clip: Clip, holding: Sequence[Mezzanine]) -> bool:
+        """Whether damage before the clip reaches into it: no keyframe stands between."""
+        before = [p for m in holding for p in m.damaged if p < clip.start_pts]
+        keys = unpack(self.chunk.keyframes)
+        return bool(before) and not any(max(before) < k <= clip.start_pts for k in keys)
 
 
 def _presented(pts: Sequence[int], run: Run) -> list[int]:

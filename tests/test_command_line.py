@@ -34,8 +34,8 @@ def videos(tmp_path: Path) -> Path:
     folder = tmp_path / "videos"
     folder.mkdir()
     for i in range(3):
-        counter_video(tmp_path / "small.mp4", *steady(500, 25))
-        big = ["-vf", "scale=1280:768:flags=neighbor", "-preset", "ultrafast"]
+        counter_video(tmp_path / "small.mp4", *steady(300, 25))
+        big = ["-vf", "scale=960:576:flags=neighbor", "-preset", "ultrafast"]
         ffmpeg("-i", tmp_path / "small.mp4", *big, folder / f"{i}.mp4")
     return folder
 
@@ -87,7 +87,10 @@ def check_clips(out: Path) -> None:
         assert shown == list(range(row["start_frame"], row["end_frame"]))
 
 
-FLAGS = ["--clip-len-s", "2", "--clip-stride-s", "1", "--preset", "slow"]
+FLAGS = [
+    *("--clip-len-s", "2", "--clip-stride-s", "1", "--preset", "slow"),
+    *("--encode-batch-size", "2"),
+]
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
@@ -170,7 +173,7 @@ def test_a_terminal_gets_a_bar(videos: Path, home: dict[str, str], tmp_path: Pat
     shown = text.decode(errors="replace")
     assert "━" in shown
     assert "clips" in shown
-    assert "19 clips from 1 videos" in shown
+    assert "11 clips from 1 videos" in shown
     for chatter in ("Flow run", "INFO", "WARNING", "raylet", "Ray "):
         assert chatter not in shown
 
@@ -183,6 +186,6 @@ def test_a_dry_run_writes_nothing(videos: Path, home: dict[str, str], tmp_path: 
     )
     assert done.returncode == 0, done.stderr
     assert "3 videos found" in done.stdout
-    assert "57 clips, 0 of them there already, 57 to make in 3 chunks" in done.stdout
-    assert "60.0 s of video to encode" in done.stdout
+    assert "33 clips, 0 of them there already, 33 to make in 3 chunks" in done.stdout
+    assert "36.0 s of video to encode" in done.stdout
     assert not (tmp_path / "out").exists()

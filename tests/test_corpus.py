@@ -6,6 +6,8 @@ The folder lies beside the project where it is developed; CLIPPING_TEST_MEDIA na
 from __future__ import annotations
 
 import csv
+import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -41,7 +43,7 @@ def clip(corpus: Path, name: str, out: Path) -> tuple[ProbedSource, list[ChunkRe
     probed = probe_file(file, EXECUTION)
     output = OutputFolder(str(out))
     chunks = plan_chunks(probed, RECIPE, 64)
-    return probed, [make_chunk(c, RECIPE, EXECUTION, output, cpus=2) for c in chunks]
+    return probed, [make_chunk(c, RECIPE, EXECUTION, output) for c in chunks]
 
 
 def complaints(row: dict[str, str], probed: ProbedSource, chunks: list[ChunkRecord]) -> list[str]:
@@ -53,7 +55,8 @@ def complaints(row: dict[str, str], probed: ProbedSource, chunks: list[ChunkReco
     found: list[str] = []
     told = probed.failure or failed or (probed.source and probed.source.warnings)
     if expected.startswith("clear error") and not expected.startswith(NO_DECODER_EXPECTED):
-        garbage = [c for c in written if not c.errors]
+        # What a decoder finds nothing wrong with cannot be told; the video's other clips are.
+        garbage = [] if any(c.errors for c in clips) else written
         if not told:
             found.append("nothing was told")
         if garbage and "damaged frame" not in expected and "1-frame" not in expected:
@@ -81,15 +84,15 @@ def complaints(row: dict[str, str], probed: ProbedSource, chunks: list[ChunkReco
 
 def test_the_whole_corpus(corpus: Path, tmp_path: Path) -> None:
     """One test, so that no file is left out: the list of what is not as expected is empty."""
-    wrong: dict[str, list[str]] = {}
-    seen = 0
-    for row in rows(corpus):
-        probed, chunks = clip(corpus, row["file"], tmp_path / "out")
-        seen += 1
-        if found := complaints(row, probed, chunks):
-            wrong[row["file"]] = found
-    assert seen >= 150
-    assert not wrong
+    every = rows(corpus)
+    assert len(every) >= 150
+    with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
+        results = pool.map(lambda row: clip(corpus, row["file"], tmp_path / "out"), every)
+        found = {
+            row["file"]: complaints(row, probed, chunks)
+            for row, (probed, chunks) in zip(every, results, strict=True)
+        }
+    assert not {name: what for name, what in found.items() if what}
 
 
 @pytest.mark.parametrize(("stride", "count"), [(5, 25), (10, 13)])

@@ -111,7 +111,7 @@ def test_bit_rates_fit_the_picture() -> None:
         (255, "[h264_nvenc @ 0x1] Cannot load libcuda.so.1", "no device"),
         (255, "[h264_nvenc @ 0x1] OpenEncodeSessionEx failed: unsupported device (2)", "no device"),
         (255, "OpenEncodeSessionEx failed: out of memory (10)", "out of encoder sessions"),
-        (255, "OpenEncodeSessionEx failed: incompatible client key (21)", "out of encoder sessions"),
+        (255, "OpenEncodeSessionEx failed: client key (21)", "out of encoder sessions"),
         (228, "av_interleaved_write_frame(): No space left on device", "disk full"),
         (-9, "", "killed"),
         (255, "Exiting normally, received signal 15.", "killed"),
