@@ -386,5 +386,3 @@ def _warnings(header: dict[str, Any], packets: _Packets, video: VideoFacts) -> I
     differs = packets.pts and len(packets.pts) != video.frame_count
     if video.index == "decoded" and not packets.untimed and differs:
         yield f"{len(packets.pts)} video packets decode to {video.frame_count} frames"
-    if video.bit_rate_estimated:
-        yield f"the header gives no bit rate; {video.bit_rate} bit/s measured from the packets"

@@ -8,6 +8,7 @@ middle), the records of single clips count in the same way.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -26,7 +27,13 @@ from clipping.models import (
 from clipping.records import clip_name, meta_name
 from clipping.storage import OutputFolder, record_name
 
-__all__ = ["chunk_record_name", "done_clips", "finished_source", "source_record_name"]
+__all__ = [
+    "chunk_record_name",
+    "done_clips",
+    "finished_source",
+    "name_taken_by",
+    "source_record_name",
+]
 
 
 def source_record_name(key: str) -> str:
@@ -62,6 +69,30 @@ def _read_chunk(
     return record if same and record.source_key == file.key else None
 
 
+def _read_source(output: OutputFolder, key: str) -> SourceRecord | None:
+    text = output.read_text(source_record_name(key))
+    if text is None:
+        return None
+    try:
+        return SourceRecord.model_validate_json(text)
+    except ValidationError:
+        return None
+
+
+def name_taken_by(output: OutputFolder, file: SourceFile) -> str | None:
+    """Another video that holds this one's name in the output, and is still there.
+
+    Both would have the same clip ids, and one's clips would replace the other's. A video that
+    was moved, or copied, is the same one.
+    """
+    record = _read_source(output, file.key)
+    if record is None or record.key != file.key or record.uri == file.uri:
+        return None
+    if record.fingerprint == file.fingerprint or record.status is SourceStatus.FAILED:
+        return None
+    return record.uri if os.path.exists(record.uri) else None
+
+
 def finished_source(
     output: OutputFolder,
     file: SourceFile,
@@ -75,14 +106,11 @@ def finished_source(
 
     Nothing of the source itself is opened for this.
     """
-    text = output.read_text(source_record_name(file.key))
-    if text is None:
-        return None
-    try:
-        record = SourceRecord.model_validate_json(text)
-    except ValidationError:
-        return None
-    if (record.fingerprint, record.recipe_digest) != (file.fingerprint, digest):
+    record = _read_source(output, file.key)
+    if record is None or (record.fingerprint, record.recipe_digest) != (
+        file.fingerprint,
+        digest,
+    ):
         return None
     if record.status is SourceStatus.FAILED or record.key != file.key:
         return None  # opening it again costs little, and it may have been mended

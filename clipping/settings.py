@@ -143,7 +143,8 @@ class Recipe(BaseModel):
         row = ENCODERS[self.encoder]
         if "min_clip_length_s" not in self.model_fields_set:
             # Not an assignment: the default stays a default, which the environment replaces.
-            self.__dict__["min_clip_length_s"] = min(self.min_clip_length_s, self.clip_len_s)
+            least = min(self.min_clip_length_s, self.clip_len_s)
+            object.__setattr__(self, "min_clip_length_s", least)
         if self.min_clip_length_s > self.clip_len_s:
             raise ValueError(
                 f"min_clip_length_s ({self.min_clip_length_s:g}) is more than clip_len_s "

@@ -20,7 +20,7 @@ from prefect.artifacts import create_progress_artifact, update_progress_artifact
 
 from clipping.chunk_work import ffmpeg_path, ffmpeg_version, plan_chunks
 from clipping.cluster import Cluster, Request, board_named, connected, request_for
-from clipping.errors import ClippingError, SourceError
+from clipping.errors import ClippingError, FailureKind, SourceError
 from clipping.models import (
     Chunk,
     ChunkRecord,
@@ -34,7 +34,13 @@ from clipping.models import (
     SourceStatus,
 )
 from clipping.reporting import Manifest, Tally, summary_lines
-from clipping.resuming import done_clips, finished_source, in_order, source_record_name
+from clipping.resuming import (
+    done_clips,
+    finished_source,
+    in_order,
+    name_taken_by,
+    source_record_name,
+)
 from clipping.settings import Settings, allowed_failures
 from clipping.storage import Found, OutputFolder, find_sources
 from flows.progress import Snapshot, view
@@ -113,6 +119,14 @@ class Campaign:
             self.tally.add_failure(name, Failure(kind=error.kind, message=error.message))
         waiting: list[SourceFile] = []
         for file in found.sources:
+            if other := name_taken_by(self.output, file):
+                message = (
+                    f"{file.key}: that name belongs to {other} in this output; use another"
+                    " --output, or one --input above both"
+                )
+                self.tally.failed_sources += 1
+                self.tally.add_failure(file.key, Failure(kind=FailureKind.USAGE, message=message))
+                continue
             done = finished_source(
                 self.output,
                 file,
@@ -229,6 +243,11 @@ class Campaign:
         video, key = source.video, source.file.key
         for warning in source.warnings:
             self.tally.add_warning(f"{key}: {warning}")
+        if settings.use_input_bit_rate and video.bit_rate_estimated:
+            self.tally.add_warning(
+                f"{key}: its header gives no bit rate; {video.bit_rate} bit/s, from the size of"
+                " its video packets and its duration, is aimed at"
+            )
         chunks = plan_chunks(probed, settings.recipe, settings.num_clips_per_chunk)
         if not chunks:
             reason = (

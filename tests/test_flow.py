@@ -184,6 +184,19 @@ def test_bad_files_fail_alone(videos: Path, tmp_path: Path) -> None:
     assert clip(videos, tmp_path, {"allow_failures": "10%"}).is_failed()
 
 
+def test_two_videos_of_one_name_never_replace_each_other(videos: Path, tmp_path: Path) -> None:
+    """Another folder clipped into the same output: its namesake fails, the first one stays."""
+    other = tmp_path / "other"
+    (other / "a").mkdir(parents=True)
+    counter_video(other / "a" / "clip.mp4", *steady(80, 25))
+    assert clip(videos, tmp_path).is_completed()
+    before = stamps(tmp_path)
+    state = clip(other, tmp_path)
+    assert state.is_failed()
+    assert "that name belongs to" in newest_artifact("clip-summary").data
+    assert stamps(tmp_path) == before
+
+
 def test_no_clips_is_no_success(tmp_path: Path) -> None:
     """Nothing long enough: Failed, with the reason."""
     counter_video(tmp_path / "short.mp4", *steady(10, 25))

@@ -1,0 +1,32 @@
+"""The README says what the code does."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from clipping.settings import Execution, Recipe
+
+README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_table_of_settings_is_the_models() -> None:
+    """Every setting, with its description; none that does not exist."""
+    table = README.split("<!-- settings")[1].split("<!-- /settings -->")[0]
+    shown = dict(re.findall(r"^\| `(\w+)` \| [^|]* \| (.+) \|$", table, re.MULTILINE))
+    fields = {**Recipe.model_fields, **Execution.model_fields}
+    assert shown == {name: field.description for name, field in fields.items()}
+
+
+def test_every_flag_it_names_exists() -> None:
+    """Flags in the text are flags of the command line."""
+    known = {*Recipe.model_fields, *Execution.model_fields, "input", "output", "dry_run", "help"}
+    for flag in re.findall(r"(?<![\w-])--([a-z][a-z-]+)", README):
+        assert flag.removeprefix("no-").replace("-", "_") in known, flag
+
+
+def test_the_files_it_names_exist() -> None:
+    """Whoever looks for the place of a change finds it."""
+    root = Path(__file__).parent.parent
+    for name in re.findall(r"`((?:clipping|flows|tests)/\w+\.py)`", README):
+        assert (root / name).is_file(), name
