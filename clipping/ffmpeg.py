@@ -44,7 +44,6 @@ DEMUXERS = (
 )
 
 _QUIET = ["-hide_banner", "-nostdin", "-y", "-nostats"]
-_LEVELS = ["-loglevel", "repeat+level+warning"]
 
 # Seeking in these lands on the keyframe asked for; elsewhere it may land after it, so that we
 # ask for an earlier one (and the verification notices if that was not early enough).
@@ -174,6 +173,7 @@ def encode_command(
     output: str,
     from_start: bool = False,
     hwaccel: bool = False,
+    talkative: bool = False,
 ) -> list[str]:
     """Encode a run's frames once, into one MP4 with an IDR at every clip boundary."""
     origin = run.pts[0]
@@ -182,7 +182,7 @@ def encode_command(
     return [
         binary,
         *_QUIET,
-        *_LEVELS,
+        *["-loglevel", f"repeat+level+{'info' if talkative else 'warning'}"],
         *["-progress", "pipe:1", "-stats_period", "0.5"],
         *(["-hwaccel", "cuda"] if hwaccel else []),
         *_input(
@@ -251,7 +251,7 @@ def audio_command(
     return [
         binary,
         *_QUIET,
-        *_LEVELS,
+        *["-loglevel", "repeat+level+warning"],
         *["-progress", "pipe:1", "-stats_period", "0.5"],
         *_input(uri, threads=1, seek=seek),
         *["-map", f"0:{stream}", "-vn", "-sn", "-dn", "-map_metadata", "-1"],

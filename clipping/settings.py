@@ -308,6 +308,11 @@ class Settings(BaseSettings, Recipe, Execution):  # pyright: ignore[reportIncomp
         return self
 
     @property
+    def talks(self) -> bool:
+        """Whether what workers print is to reach the screen."""
+        return self.verbose or self.ffmpeg_verbose
+
+    @property
     def recipe(self) -> Recipe:
         """The recipe among these settings."""
         return Recipe(**{k: getattr(self, k) for k in Recipe.model_fields})

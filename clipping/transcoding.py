@@ -195,6 +195,7 @@ class _Work:
             output=str(path),
             from_start=from_start,
             hwaccel=job.use_hwaccel,
+            talkative=job.log is not None,
         )
 
         def on_frames(count: int) -> None:

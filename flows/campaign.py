@@ -155,7 +155,7 @@ class Campaign:
         view().show(self.snapshot)
         with ExitStack() as stack:
             cluster = stack.enter_context(
-                connected(self.settings.ray_address, verbose=self.settings.verbose)
+                connected(self.settings.ray_address, verbose=self.settings.talks)
             )
             cluster.require(Request(1))
             cluster.require(request_for(self.settings, cluster, cluster.cpus))

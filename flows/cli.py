@@ -192,5 +192,5 @@ def _start_ray(settings: Settings, stack: ExitStack) -> None:
         return
     from clipping import cluster
 
-    if cluster.start(settings.ray_address, verbose=settings.verbose):
+    if cluster.start(settings.ray_address, verbose=settings.talks):
         stack.callback(cluster.stop)

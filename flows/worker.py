@@ -1,6 +1,7 @@
 """What a task does around its work: say how far it is, and pass on ffmpeg's log."""
 
 import logging
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -48,13 +49,18 @@ def chunk_name(chunk: Chunk) -> str:
 
 @contextmanager
 def task_log(execution: Execution) -> Iterator[Callable[[str], None] | None]:
-    """Where ffmpeg's lines go if they are wanted; flushes Prefect's log at the end.
+    """Where ffmpeg's lines go if they are wanted: Prefect's log, and the screen through Ray.
 
-    Lines sent in a worker's last two seconds would be lost otherwise.
+    Flushes Prefect's log at the end: lines sent in a worker's last two seconds would be lost.
     """
     logger: Any = get_run_logger()
+
+    def log(line: str) -> None:
+        logger.info(line)
+        print(f"ffmpeg: {line}", file=sys.stderr, flush=True)
+
     try:
-        yield logger.info if execution.ffmpeg_verbose else None
+        yield log if execution.ffmpeg_verbose else None
     finally:
         if execution.ffmpeg_verbose or execution.verbose:
             for handler in logging.getLogger("prefect.task_runs").handlers:
