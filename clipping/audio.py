@@ -81,11 +81,13 @@ def open_sound(
     binary: str,
     scratch: Path,
     stall_limit: float,
+    copy: bool = True,
     run: process.Runner = process.run,
 ) -> Generator[Sound | None]:
     """The first audio track between two absolute times in seconds; None if there is none.
 
-    Copied where MP4 may hold the codec, else encoded to AAC once for the whole stretch.
+    Copied where MP4 may hold the codec and `copy` is on, else encoded to AAC once for the whole
+    stretch.
     Raises FfmpegError if it can be neither.
     """
     if not source.audio:
@@ -94,7 +96,7 @@ def open_sound(
     track = source.audio[0]
     opened: list[Any] = []
     try:
-        if track.codec in COPYABLE:
+        if copy and track.codec in COPYABLE:
             container = _open_source(source)
             opened.append(container)
             yield _copied(source, track, container, start, end)

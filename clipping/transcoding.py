@@ -7,6 +7,7 @@ of ours by decoding the stretch a second time, from the start of the file.
 
 from __future__ import annotations
 
+import errno
 import math
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -73,30 +74,35 @@ def transcode(
     real = [c for c in wanted if c.frame_count > 0]
     if not real:
         return
-    work = _Work(chunk, job, publish)
     with ExitStack() as stack:
         stack.callback(job.stop.set)
-        sound = work.open_sound(stack, real)
-        yield from work.make(real, sound)
+        work = _Work(chunk, real, job, publish, stack)
+        work.open_sound(copy=True)
+        yield from work.make(real)
 
 
 @dataclass(slots=True)
 class _Work:
     chunk: Chunk
+    clips: Sequence[Clip]
     job: Job
     publish: Publish
+    stack: ExitStack
+    sound: Sound | None = None
     frames: dict[int, int] = field(default_factory=dict[int, int])
     lock: Lock = field(default_factory=Lock)
     processes: int = 0
     no_sound: str | None = None
 
-    def open_sound(self, stack: ExitStack, clips: Sequence[Clip]) -> Sound | None:
-        source = self.chunk.source
+    def open_sound(self, *, copy: bool) -> None:
+        """Get the chunk's sound ready; without it the clips say why they are silent."""
+        source, clips = self.chunk.source, self.clips
+        self.sound = None
         if not self.job.recipe.audio:
-            return None
+            return
         time_base = source.video.time_base
         try:
-            return stack.enter_context(
+            self.sound = self.stack.enter_context(
                 open_sound(
                     source,
                     min(c.start_pts for c in clips) * time_base,
@@ -104,6 +110,7 @@ class _Work:
                     binary=self.job.binary,
                     scratch=self.job.scratch,
                     stall_limit=self.job.stall_limit,
+                    copy=copy,
                     run=self.job.run,
                 )
             )
@@ -111,9 +118,8 @@ class _Work:
             if isinstance(error, FfmpegError) and not error.kind.is_clips_own:
                 raise
             self.no_sound = f"without sound: {error}"
-            return None
 
-    def make(self, clips: Sequence[Clip], sound: Sound | None) -> Iterator[ClipRecord]:
+    def make(self, clips: Sequence[Clip]) -> Iterator[ClipRecord]:
         """Encode and cut `clips`; halve what fails until single clips are left."""
         job = self.job
         plan = runs(self.chunk, clips, job.cpus, job.clips_per_run)
@@ -132,7 +138,7 @@ class _Work:
                         if failed is not None:
                             suspects.append((clip, failed))
                             continue
-                        yield self._finish(clip, plan, done, sound)
+                        yield self._finish(clip, plan, done)
                     _drop_passed(done, waiting)
             except BaseException:
                 job.stop.set()
@@ -145,7 +151,7 @@ class _Work:
         elif suspects:
             half = (len(suspects) + 1) // 2
             for part in (suspects[:half], suspects[half:]):
-                yield from self.make([c for c, _ in part], sound)
+                yield from self.make([c for c, _ in part])
 
     def _encode(self, run: Run, threads: int) -> Mezzanine:
         """Encode a run and settle which source frames it holds."""
@@ -240,7 +246,6 @@ class _Work:
         clip: Clip,
         plan: Sequence[Run],
         done: Sequence[Mezzanine | ClippingError],
-        sound: Sound | None,
     ) -> ClipRecord:
         """Cut, verify and publish one clip; a failure that is the clip's own is its record."""
         holding = [
@@ -250,7 +255,7 @@ class _Work:
         ]
         path = self.job.scratch / f"{clip.id}.mp4"
         try:
-            draft = self._cut(clip, holding, sound, path)
+            draft = self._cut(clip, holding, path)
             return self.publish(draft, path)
         except ClippingError as error:
             if not error.kind.is_clips_own:
@@ -259,9 +264,7 @@ class _Work:
         finally:
             path.unlink(missing_ok=True)
 
-    def _cut(
-        self, clip: Clip, holding: Sequence[Mezzanine], sound: Sound | None, path: Path
-    ) -> ClipRecord:
+    def _cut(self, clip: Clip, holding: Sequence[Mezzanine], path: Path) -> ClipRecord:
         video, recipe = self.chunk.source.video, self.job.recipe
         pts = unpack(self.chunk.frame_pts)
         beyond = clip.end_frame - self.chunk.first_frame
@@ -279,11 +282,7 @@ class _Work:
             errors.append("its first frames are built on damaged ones before it in the source")
         if self.no_sound:
             errors.append(self.no_sound)
-        try:
-            written = write_clip(clip, next_pts, holding, video, sound, path)
-        except (av.error.FFmpegError, OSError) as error:
-            kind = FailureKind.DISK_FULL if error.errno == 28 else FailureKind.VERIFICATION
-            raise ClippingError(f"the clip cannot be written: {error.strerror}", kind) from None
+        written = self._write(clip, next_pts, holding, path)
         if written != held:
             raise VerificationError(f"it was cut to {len(written)} frames instead of {len(held)}")
         size = ffmpeg.even_size(video.width, video.height)
@@ -300,9 +299,25 @@ class _Work:
             frames=len(held),
             video_codec=encoder(recipe.encoder).codec,
             encoder=recipe.encoder,
-            audio=_audio_facts(sound),
+            audio=_audio_facts(self.sound),
             encode_seconds=spent,
         )
+
+    def _write(
+        self, clip: Clip, next_pts: int, holding: Sequence[Mezzanine], path: Path
+    ) -> list[int]:
+        """Write the clip; sound that MP4 will not take as it is (rare rates) becomes AAC."""
+        video = self.chunk.source.video
+        try:
+            return write_clip(clip, next_pts, holding, video, self.sound, path)
+        except (av.error.FFmpegError, OSError) as error:
+            if error.errno == errno.ENOSPC:
+                message = f"the clip cannot be written: {error.strerror}"
+                raise ClippingError(message, FailureKind.DISK_FULL) from None
+            if self.sound is None or not self.sound.copied:
+                raise VerificationError(f"the clip cannot be written: {error.strerror}") from None
+        self.open_sound(copy=False)
+        return self._write(clip, next_pts, holding, path)
 
     def _follows_damage(self, clip: Clip, holding: Sequence[Mezzanine]) -> bool:
         """Whether damage before the clip reaches into it: no keyframe stands between."""

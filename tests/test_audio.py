@@ -108,6 +108,19 @@ def _sound_seconds(path: Path) -> float:
     return len(heard(path)) / RATE
 
 
+def test_what_mp4_refuses_becomes_aac(make: Make, tmp_path: Path) -> None:
+    """MP3 at 8 kHz is MP3, but no muxer puts it into MP4: it is encoded instead."""
+    counter_video(tmp_path / "silent.mp4", *steady(50, 25))
+    low = ["-c:a", "libmp3lame", "-ar", "8000"]
+    add_sound(tmp_path / "silent.mp4", noise(2), tmp_path / "in.mkv", *low)
+    made = make(tmp_path / "in.mkv", clip_len_s=1, clip_stride_s=1)
+    facts = [c.audio for c in made.clips]
+    assert [(f["codec"], f["source_codec"], f["copied"]) for f in facts if f] == [
+        ("aac", "mp3", False)
+    ] * 2
+    assert all(_sound_seconds(Path(c.location or "")) > 0.9 for c in made.clips)
+
+
 def test_no_audio_by_parameter(make: Make, tmp_path: Path) -> None:
     """`audio` off leaves the track out."""
     counter_video(tmp_path / "silent.mp4", *steady(50, 25))
