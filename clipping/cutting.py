@@ -88,18 +88,26 @@ class Mezzanine:
         return first, max(first, stop)
 
 
-def decode_order_times(pts: Sequence[int]) -> list[int]:
-    """DTS for packets in decoding order: ascending and never after the PTS.
+def decode_order_times(pts: Sequence[int], end: int) -> tuple[list[int], int]:
+    """DTS for packets in decoding order, and the last packet's duration.
 
-    The sorted PTS, delayed by as many frames as any packet is shown later than its place in
-    the decoding order asks for (the reorder depth; ISO/IEC 14496-12, 8.6.1).
+    Ascending and never after the PTS: the sorted PTS, delayed by as many frames as any packet is
+    shown later than its place in the decoding order asks for (the reorder depth; ISO/IEC
+    14496-12, 8.6.1). MP4 has no durations of its own: a packet lasts until the next one's DTS,
+    and the track until the last `pts + duration`, or for the sum of the durations where that is
+    less. Where the rate varies, a DTS is therefore brought forward until no packet lasts beyond
+    `end`; the last one lasts just to it, and the first one begins early enough for the sum.
     """
     ordered = sorted(pts)
     rank = {value: i for i, value in enumerate(ordered)}
     delay = max((i - rank[value] for i, value in enumerate(pts)), default=0)
     step = ordered[1] - ordered[0] if len(ordered) > 1 else 1
-    early = [ordered[0] - (delay - i) * step for i in range(delay)]
-    return [*early, *ordered][: len(pts)]
+    usual = [*(ordered[0] - (delay - i) * step for i in range(delay)), *ordered]
+    dts = usual[:1]
+    for shown, following in zip(pts, usual[1 : len(pts)], strict=False):
+        dts.append(min(following, dts[-1] + end - shown))
+    dts[0] = min(dts[0], ordered[0] - (pts[-1] - dts[-1]))
+    return dts, end - pts[-1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +158,7 @@ def write_clip(
     ordered = sorted(pts)
     ends = dict(zip(ordered, [*ordered[1:], max(clip.end_pts, ordered[-1] + 1)], strict=True))
     ticks = {p: (p - ordered[0]) * per_pts for p in (*ordered, ends[ordered[-1]])}
-    dts = decode_order_times([ticks[p] for p in pts])
+    dts, last_duration = decode_order_times([ticks[p] for p in pts], ticks[ends[ordered[-1]]])
     # Edit lists count in the movie's own ticks: one sample each, so that they lose nothing.
     movie_scale = sound.sample_rate if sound else min(scale, 90_000)
     options = {
@@ -176,7 +184,9 @@ def write_clip(
                 packet.time_base = Fraction(1, scale)
                 packet.pts = ticks[source_pts]
                 packet.dts = dts[place]
-                packet.duration = ticks[ends[source_pts]] - ticks[source_pts]
+                is_last = place == len(dts) - 1
+                shown = ticks[ends[source_pts]] - ticks[source_pts]
+                packet.duration = last_duration if is_last else shown
                 yield dts[place] / scale, packet
 
         def sounds() -> Iterator[tuple[float, Packet[Any]]]:
@@ -201,20 +211,31 @@ def _packets(parts: Sequence[_Part]) -> Iterator[tuple[Packet[Any], int]]:
     for part in parts:
         mezzanine = part.mezzanine
         with av.open(str(mezzanine.path)) as container:
-            stream = container.streams.video[0]
-            place = 0
-            if part.first > 0:
-                target = mezzanine.pts[part.first] - mezzanine.run.pts[0]
-                container.seek(target * mezzanine.ticks, stream=stream, backward=True)
-                place = -1
-            for packet in container.demux(stream):
-                if packet.size == 0 or packet.pts is None:
-                    continue
-                if place < 0:  # where the seek came down
-                    here = packet.pts // mezzanine.ticks + mezzanine.run.pts[0]
-                    place = mezzanine.pts.index(here)
+            for place, packet in _from(container, mezzanine, part.first):
                 if place >= part.stop:
                     break
                 if place >= part.first:
                     yield packet, mezzanine.pts[place]
-                place += 1
+
+
+def _from(container: Any, mezzanine: Mezzanine, first: int) -> Iterator[tuple[int, Packet[Any]]]:
+    """Packets with their places in decoding order, from `first` or some way before it.
+
+    A seek may come down on a later IDR that is decoded, not shown, before the time asked for;
+    it is then given up for reading from the start.
+    """
+    stream = container.streams.video[0]
+    timed = (p for p in container.demux(stream) if p.size and p.pts is not None)
+    if first > 0:
+        target = mezzanine.pts[first] - mezzanine.run.pts[0]
+        container.seek(target * mezzanine.ticks, stream=stream, backward=True)
+        landed = next(timed, None)
+        pts = landed.pts // mezzanine.ticks + mezzanine.run.pts[0] if landed else None
+        place = mezzanine.pts.index(pts) if pts is not None else len(mezzanine.pts)
+        if landed is not None and place <= first:
+            yield place, landed
+            yield from enumerate(timed, place + 1)
+            return
+        container.seek(0, stream=stream, backward=True)
+        timed = (p for p in container.demux(stream) if p.size and p.pts is not None)
+    yield from enumerate(timed)

@@ -54,7 +54,7 @@ def verify_clip(
             if any(p.dts is None or p.pts is None or p.dts > p.pts for p in packets):
                 raise VerificationError("a packet is decoded after it is shown")
             planned = (clip.end_pts - source_pts[0]) * video.time_base
-            lasts = max((p.pts or 0) + (p.duration or 0) for p in packets) * time_base
+            lasts = (stream.duration or 0) * time_base
             if abs(lasts - planned) > video.nominal_duration * video.time_base:
                 raise VerificationError(
                     f"it lasts {float(lasts):.6f} s instead of {float(planned):.6f} s"

@@ -20,7 +20,7 @@ from clipping.storage import OutputFolder
 
 pytestmark = pytest.mark.corpus
 
-RECIPE = Recipe(clip_len_s=2, clip_stride_s=1.5, min_clip_length_s=0, preset="ultrafast")
+RECIPE = Recipe(clip_len_s=2, clip_stride_s=1.5, min_clip_length_s=0, preset="superfast")
 EXECUTION = Execution(verify="decode", stall_timeout_s=60)
 
 # Where the manifest says less, or something else, than what the files turned out to hold.

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import random
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from clipping.cutting import decode_order_times
 from clipping.models import ClipStatus
 from tests.conftest import Make, assert_exact
 from tests.media import counter_video, ffmpeg, picture, read_numbers, steady
@@ -27,9 +31,10 @@ def test_constant_rates(
 
 
 @pytest.mark.parametrize(("length", "stride"), STRIDES)
+@pytest.mark.parametrize("preset", ["ultrafast", "superfast"], ids=["no-b", "b-frames"])
 @pytest.mark.parametrize("container", ["in.mp4", "in.mkv"])
 def test_variable_rate(
-    make: Make, tmp_path: Path, container: str, length: str, stride: str
+    make: Make, tmp_path: Path, container: str, preset: str, length: str, stride: str
 ) -> None:
     """With gaps, bursts and drops, every frame keeps its own time."""
     rng = random.Random(7)
@@ -38,8 +43,30 @@ def test_variable_rate(
         pts.append(at)
         at += rng.choice([16, 33, 33, 34, 120, 400])
     frames = counter_video(tmp_path / container, pts, Fraction(1, 1000))
-    made = make(tmp_path / container, clip_len_s=float(length), clip_stride_s=float(stride))
+    span = {"clip_len_s": float(length), "clip_stride_s": float(stride)}
+    made = make(tmp_path / container, preset=preset, **span)
     assert_exact(made, frames, length, stride)
+
+
+@given(
+    st.lists(st.integers(1, 2000), min_size=1, max_size=40),
+    st.integers(1, 3000),
+    st.randoms(use_true_random=False),
+    st.integers(0, 4),
+)
+def test_decoding_times_suit_any_order(
+    gaps: list[int], last: int, rng: random.Random, depth: int
+) -> None:
+    """DTS ascend, never pass the PTS, and let the track end where the last frame ends."""
+    pts = [sum(gaps[:i]) for i in range(len(gaps))]
+    end = pts[-1] + last
+    order = pts[:1] + sorted(pts[1:], key=lambda p: pts.index(p) + rng.uniform(0, depth))
+    dts, last_duration = decode_order_times(order, end)
+    assert all(a < b for a, b in pairwise(dts))
+    assert all(d <= p for d, p in zip(dts, order, strict=True))
+    lengths = [*(b - a for a, b in pairwise(dts)), last_duration]
+    assert max(p + length for p, length in zip(order, lengths, strict=True)) == end
+    assert sum(lengths) >= end - pts[0]
 
 
 @pytest.mark.parametrize("cpus", [1, 2, 3])
