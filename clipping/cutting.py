@@ -95,8 +95,9 @@ def decode_order_times(pts: Sequence[int], end: int) -> tuple[list[int], int]:
     shown later than its place in the decoding order asks for (the reorder depth; ISO/IEC
     14496-12, 8.6.1). MP4 has no durations of its own: a packet lasts until the next one's DTS,
     and the track until the last `pts + duration`, or for the sum of the durations where that is
-    less. Where the rate varies, a DTS is therefore brought forward until no packet lasts beyond
-    `end`; the last one lasts just to it, and the first one begins early enough for the sum.
+    less. Where the rate varies, a DTS is therefore brought forward until no packet lasts to
+    `end` (FFmpeg's reader takes a keyframe that does for the end of the edit list); only the last
+    one does, and the first one begins early enough for the sum.
     """
     ordered = sorted(pts)
     rank = {value: i for i, value in enumerate(ordered)}
@@ -105,7 +106,7 @@ def decode_order_times(pts: Sequence[int], end: int) -> tuple[list[int], int]:
     usual = [*(ordered[0] - (delay - i) * step for i in range(delay)), *ordered]
     dts = usual[:1]
     for shown, following in zip(pts, usual[1 : len(pts)], strict=False):
-        dts.append(min(following, dts[-1] + end - shown))
+        dts.append(min(following, dts[-1] + max(1, end - shown - 1)))
     dts[0] = min(dts[0], ordered[0] - (pts[-1] - dts[-1]))
     return dts, end - pts[-1]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 from fractions import Fraction
 from itertools import pairwise
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 
 from clipping.cutting import decode_order_times
 from clipping.models import ClipStatus
+from clipping.settings import Execution
 from tests.conftest import Make, assert_exact
 from tests.media import counter_video, ffmpeg, picture, read_numbers, steady
 
@@ -229,7 +231,6 @@ def test_openh264(make: Make, tmp_path: Path) -> None:
 
 def test_clips_that_span_runs_and_chunks(make: Make, tmp_path: Path) -> None:
     """Small batches and chunks change how the work is cut, not what comes out."""
-    from clipping.settings import Execution
 
     frames = counter_video(tmp_path / "in.mp4", *steady(200, 25))
     small = Execution(encode_batch_size=2, num_clips_per_chunk=5)
@@ -254,3 +255,36 @@ def test_a_clip_is_a_plain_mp4(make: Make, tmp_path: Path) -> None:
         data = Path(record.location or "").read_bytes()
         assert data.index(b"moov") < data.index(b"mdat")
         assert read_numbers(Path(record.location or ""))[0][0] == 0
+
+
+@pytest.mark.parametrize("seed", range(int(os.environ.get("CLIPPING_TEST_SEEDS", "6"))))
+def test_anything_at_random(make: Make, tmp_path: Path, seed: int) -> None:
+    """Rates, GOPs, reordering, lengths, strides, splits, all drawn at random."""
+    rng = random.Random(seed)
+    ticks = rng.choice([1000, 90_000, 24_000, 600])
+    unit = ticks // rng.choice([24, 25, 30])
+    steps = rng.choice([[unit], [unit, unit, 2 * unit], [unit // 3, unit, 7 * unit, 30 * unit]])
+    pts = [rng.randrange(5000)]
+    for _ in range(rng.randrange(1, 260)):
+        pts.append(pts[-1] + max(1, rng.choice(steps)))
+    options = {
+        "g": str(rng.choice([1, 7, 40, 999])),
+        "bf": str(rng.randrange(4)),
+        "x264-params": f"open-gop={rng.randrange(2)}:b-adapt=0",
+    }
+    name = rng.choice(["in.mp4", "in.mkv", "in.mov"]) if ticks == 1000 else "in.mp4"
+    frames = counter_video(tmp_path / name, pts, Fraction(1, ticks), options=options)
+    length, stride = (Fraction(rng.randrange(1, 400), 100) for _ in range(2))
+    stride = max(stride, Fraction(round(frames[-1][0] * 2), 100))  # some fifty clips at most
+    small = Execution(
+        encode_batch_size=rng.randrange(1, 9), num_clips_per_chunk=rng.randrange(1, 12)
+    )
+    made = make(
+        tmp_path / name,
+        execution=small,
+        cpus=rng.randrange(1, 4),
+        preset=rng.choice(["ultrafast", "superfast", "medium"]),
+        clip_len_s=float(length),
+        clip_stride_s=float(stride),
+    )
+    assert_exact(made, frames, length, stride)
