@@ -12,6 +12,7 @@ from clipping.chunk_work import ffmpeg_path, ffmpeg_version, plan_chunks, probe_
 from clipping.encoders import ENCODERS, bit_rate_for
 from clipping.errors import ClippingError
 from clipping.models import Chunk, Failure, ProbedSource, SourceFile
+from clipping.reporting import count
 from clipping.resuming import done_clips, finished_source
 from clipping.settings import Settings
 from clipping.storage import Found, OutputFolder, find_sources
@@ -98,7 +99,7 @@ class _Forecast:
     def videos(self, found: Found) -> Iterator[str]:
         """What was found."""
         failures = [*(error.message for _, error in found.failed), *self.failures]
-        yield f"{len(found.sources) + len(found.failed)} videos found"
+        yield f"{count(len(found.sources) + len(found.failed), 'video')} found"
         if self.finished:
             yield f"  {self.finished} are done already"
         if self.too_short:

@@ -15,7 +15,15 @@ from typing import Any
 from clipping.models import ChunkRecord, ClipRecord, ClipStatus, Failure, SourceFile
 from clipping.records import span_seconds
 
-__all__ = ["MANIFEST_COLUMNS", "Manifest", "Tally", "clip_row", "summary_markdown"]
+__all__ = [
+    "MANIFEST_COLUMNS",
+    "Manifest",
+    "Tally",
+    "clip_row",
+    "count",
+    "summary_lines",
+    "summary_markdown",
+]
 
 _ROWS_SHOWN = 500
 _FAILURES_SHOWN = 50
@@ -48,6 +56,11 @@ MANIFEST_COLUMNS: tuple[tuple[str, str], ...] = (
     ("errors", "string"),
     ("recipe_digest", "string"),
 )
+
+
+def count(number: int, noun: str) -> str:
+    """A number with its noun: 1 clip, 2 clips."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def clip_row(record: ClipRecord, file: SourceFile, digest: str) -> dict[str, Any]:
@@ -220,7 +233,7 @@ class Tally:
 def summary_lines(tally: Tally, output: str) -> list[str]:
     """A few lines for a terminal: what was done, how fast, what is missing."""
     made = tally.written - tally.reused
-    parts = [f"{tally.written} clips from {tally.clipped} videos in {output}"]
+    parts = [f"{count(tally.written, 'clip')} from {count(tally.clipped, 'video')} in {output}"]
     if made and tally.reused:
         parts.append(f"{made} made now, {tally.reused} were there already")
     elif tally.reused and not made:

@@ -33,7 +33,7 @@ from clipping.models import (
     SourceRecord,
     SourceStatus,
 )
-from clipping.reporting import Manifest, Tally, summary_lines
+from clipping.reporting import Manifest, Tally, count, summary_lines
 from clipping.resuming import (
     done_clips,
     finished_source,
@@ -410,17 +410,21 @@ class Campaign:
         lines = [*summary_lines(tally, self.settings.output)]
         if tally.empty:
             lines.append(
-                f"{tally.empty} videos gave no clip: shorter than"
+                f"{count(tally.empty, 'video')} gave no clip: shorter than"
                 f" --min-clip-length-s {self.settings.min_clip_length_s:g}"
             )
         if tally.absent:
-            lines.append(f"{tally.absent} clips absent: no frame lies in their span")
+            lines.append(f"{count(tally.absent, 'clip')} absent: no frame lies in that span")
         if tally.damaged:
-            lines.append(f"{tally.damaged} clips hold damage of their source (see the manifest)")
+            lines.append(
+                f"{count(tally.damaged, 'clip')} with damage of the source (see the errors there)"
+            )
         if tally.passed_over:
-            lines.append(f"{tally.passed_over} other files were passed over by their extension")
+            lines.append(f"{count(tally.passed_over, 'other file')} passed over by extension")
         if tally.failed or tally.failed_sources:
-            lines.append(f"{tally.failed} clips and {tally.failed_sources} videos failed:")
+            lines.append(
+                f"{count(tally.failed, 'clip')} and {count(tally.failed_sources, 'video')} failed:"
+            )
             shown = tally.failures[:_FAILURES_SAID]
             lines += [f"  {_named(name, failure)}" for name, failure in shown]
             more = sum(tally.kinds.values()) - len(shown)
@@ -437,7 +441,7 @@ class Campaign:
         allowed = allowed_failures(settings.allow_failures, tally.planned + tally.failed_sources)
         if failures > allowed:
             return (
-                f"{tally.failed} clips and {tally.failed_sources} videos failed"
+                f"{count(tally.failed, 'clip')} and {count(tally.failed_sources, 'video')} failed"
                 f" ({allowed} allowed); everything else is in {settings.output}"
             )
         if not tally.written and not failures:

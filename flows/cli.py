@@ -4,10 +4,11 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any, NoReturn, get_args, get_origin
 
+import psutil
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from rich.console import Console
@@ -113,8 +114,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(
             "\nStopped. What is finished stays; run the same command again to go on.",
             file=sys.stderr,
+            flush=True,
         )
-        return _INTERRUPTED
+        # At once: imports that Ctrl-C cut in half would hang or complain on the way out.
+        _end_children()
+        os._exit(_INTERRUPTED)
+
+
+def _end_children() -> None:
+    """End everything that descends from this process, the server and a half-started Ray."""
+    for process in psutil.Process().children(recursive=True):
+        with suppress(psutil.Error):
+            process.kill()
 
 
 def _run(settings: Settings) -> int:
@@ -192,5 +203,9 @@ def _start_ray(settings: Settings, stack: ExitStack) -> None:
         return
     from clipping import cluster
 
-    if cluster.start(settings.ray_address, verbose=settings.talks):
-        stack.callback(cluster.stop)
+    try:
+        if cluster.start(settings.ray_address, verbose=settings.talks):
+            stack.callback(cluster.stop)
+    except KeyboardInterrupt:
+        _end_children()
+        raise

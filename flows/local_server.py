@@ -14,7 +14,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from clipping.errors import ClippingError
@@ -111,6 +111,12 @@ def _may_be_configured() -> bool:
     return False
 
 
+def _import_quietly(module: str) -> None:
+    """Import for later; what goes wrong here goes wrong again where it is used."""
+    with suppress(Exception):
+        importlib.import_module(module)
+
+
 @contextmanager
 def api(meanwhile: Callable[[], None]) -> Generator[None]:
     """A Prefect API to record in: the one that is configured, else a server of our own.
@@ -121,7 +127,7 @@ def api(meanwhile: Callable[[], None]) -> Generator[None]:
     ends it right after.
     """
     server = None if _may_be_configured() else LocalServer()
-    importing = threading.Thread(target=importlib.import_module, args=("flows.clip_flow",))
+    importing = threading.Thread(target=_import_quietly, args=("flows.clip_flow",), daemon=True)
     importing.start()
     try:
         meanwhile()

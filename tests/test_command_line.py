@@ -139,7 +139,7 @@ def test_without_an_input_it_clips_a_sample(home: dict[str, str], tmp_path: Path
         line, env=home, capture_output=True, text=True, cwd=tmp_path, timeout=200, check=False
     )
     assert first.returncode == 0, first.stderr
-    assert "3 clips from 1 videos" in first.stdout
+    assert "3 clips from 1 video" in first.stdout
     assert "Traceback" not in first.stderr
     assert len(list((tmp_path / "out" / "clips").glob("*.mp4"))) == 3
     second = subprocess.run(
@@ -173,7 +173,7 @@ def test_a_terminal_gets_a_bar(videos: Path, home: dict[str, str], tmp_path: Pat
     shown = text.decode(errors="replace")
     assert "━" in shown
     assert "clips" in shown
-    assert "11 clips from 1 videos" in shown
+    assert "11 clips from 1 video" in shown
     for chatter in ("Flow run", "INFO", "WARNING", "raylet", "Ray "):
         assert chatter not in shown
 
