@@ -20,9 +20,10 @@ import av
 import av.error
 from av.stream import Discard
 
-from clipping import ffmpeg, process
+from clipping import ffmpeg
 from clipping.errors import FfmpegError
 from clipping.models import AudioTrack, Source
+from clipping.reading import Reading
 
 __all__ = [
     "COPYABLE",
@@ -75,6 +76,7 @@ class Sound:
 @contextmanager
 def open_sound(
     source: Source,
+    reading: Reading,
     start: Fraction,
     end: Fraction,
     *,
@@ -82,7 +84,6 @@ def open_sound(
     scratch: Path,
     stall_limit: float,
     copy: bool = True,
-    run: process.Runner = process.run,
 ) -> Generator[Sound | None]:
     """The first audio track between two absolute times in seconds; None if there is none.
 
@@ -97,7 +98,7 @@ def open_sound(
     opened: list[Any] = []
     try:
         if copy and track.codec in COPYABLE:
-            container = _open_source(source)
+            container = _open_again(reading)
             opened.append(container)
             yield _copied(source, track, container, start, end)
         else:
@@ -107,7 +108,7 @@ def open_sound(
             first = source.video.first_pts * source.video.time_base
             command = ffmpeg.audio_command(
                 binary,
-                source.file.uri,
+                reading.url,
                 track.stream,
                 start=origin,
                 end=end,
@@ -116,7 +117,7 @@ def open_sound(
                 output=str(path),
             )
             what = f"encoding the sound of {source.file.key}"
-            run(command, what=what, stall_limit=stall_limit)
+            reading.run(command, what=what, stall_limit=stall_limit)
             container = av.open(str(path))
             opened.append(container)
             yield _encoded(track, container, origin)
@@ -125,12 +126,11 @@ def open_sound(
             container.close()
 
 
-def _open_source(source: Source) -> Any:
-    options = {"format_whitelist": ffmpeg.DEMUXERS}
+def _open_again(reading: Reading) -> Any:
     try:
-        return av.open(ffmpeg.input_url(source.file.uri), options=options, metadata_errors="ignore")
+        return reading.container()
     except av.error.FFmpegError as error:
-        raise FfmpegError(f"{source.file.key}: cannot be read again: {error.strerror}") from None
+        raise FfmpegError(f"{reading.file.key}: cannot be read again: {error.strerror}") from None
 
 
 def _copied(

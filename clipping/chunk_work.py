@@ -5,16 +5,15 @@ Done twice, it does nothing the second time: that is what makes retries cheap.
 
 from __future__ import annotations
 
-import os
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from pathlib import Path
 
 import imageio_ffmpeg
 
 from clipping import planning, process
-from clipping.errors import ClippingError, FailureKind, SourceError
+from clipping.errors import ClippingError, FailureKind
 from clipping.frames import FrameTimes, pack, unpack
 from clipping.models import (
     Chunk,
@@ -25,11 +24,13 @@ from clipping.models import (
     ProbedSource,
     SourceFile,
 )
+from clipping.outputs import Output
 from clipping.probing import probe
+from clipping.reading import opened, still_the_same
 from clipping.records import clip_name, meta, meta_name
 from clipping.resuming import chunk_record_name, done_clips, in_order
+from clipping.scratch import scratch_folder
 from clipping.settings import Execution, Recipe
-from clipping.storage import OutputFolder, scratch_folder
 from clipping.transcoding import Job, transcode
 
 __all__ = ["ffmpeg_path", "ffmpeg_version", "make_chunk", "plan_chunks", "probe_file"]
@@ -58,7 +59,8 @@ def probe_file(file: SourceFile, execution: Execution) -> ProbedSource:
     Raises ClippingError only for what can pass.
     """
     try:
-        source, times = probe(file, ffmpeg_path(execution))
+        with opened(file, execution.scratch_dir) as reading:
+            source, times = probe(reading, ffmpeg_path(execution))
     except ClippingError as error:
         if error.kind.passes or error.kind is FailureKind.NO_ENCODER:
             raise
@@ -95,14 +97,17 @@ def make_chunk(
     chunk: Chunk,
     recipe: Recipe,
     execution: Execution,
-    output: OutputFolder,
+    output: Output,
     *,
     cpus: int = 1,
+    there: Mapping[str, int] | None = None,
     on_frames: Callable[[int], None] | None = None,
     log: Callable[[str], None] | None = None,
 ) -> ChunkRecord:
     """Make what is missing of `chunk` and publish it, the chunk's record last.
 
+    there: name to size of the chunk's clips in the output, if somebody has listed it; else
+    they are looked for one by one.
     Raises ClippingError for what can pass or is nobody's clip's fault; clips published by then
     stay, and the next attempt goes on behind them.
     """
@@ -111,12 +116,12 @@ def make_chunk(
     binary = ffmpeg_path(execution)
     version = ffmpeg_version(binary)
     names = {f"{clip.id}.mp4" for clip in chunk.clips}
-    sizes = output.sizes_of("clips", names)
+    sizes = output.sizes_of("clips", names) if there is None else there
     done = done_clips(output, chunk, digest, sizes, retry_failed=execution.retry_failed)
     wanted = [clip for clip in chunk.clips if clip.id not in done]
     record_path = chunk_record_name(file.key, chunk.number)
     if wanted:
-        _still_the_same(file)
+        still_the_same(file)
         # An older record must not vouch for files that are about to be replaced.
         output.remove(record_path)
 
@@ -136,9 +141,13 @@ def make_chunk(
 
     made: list[ClipRecord] = []
     if wanted:
-        with scratch_folder(execution.scratch_dir, _scratch_need(chunk)) as scratch:
+        with (
+            opened(file, execution.scratch_dir) as reading,
+            scratch_folder(execution.scratch_dir, _scratch_need(chunk)) as scratch,
+        ):
             job = Job(
                 recipe=recipe,
+                reading=reading,
                 binary=binary,
                 scratch=scratch,
                 cpus=cpus,
@@ -174,21 +183,6 @@ def _seconds(chunk: Chunk, records: Iterable[ClipRecord]) -> float:
     """Seconds of video in the clips that were written."""
     written = (r.clip for r in records if r.status is ClipStatus.WRITTEN)
     return float(sum(c.end_pts - c.start_pts for c in written) * chunk.source.video.time_base)
-
-
-def _still_the_same(file: SourceFile) -> None:
-    """The frame times were read from one content; another would be cut wrongly."""
-    if "://" in file.uri:
-        return
-    try:
-        stat = os.stat(file.uri)
-    except FileNotFoundError:
-        message = f"{file.uri}: cannot be seen from node {os.uname().nodename}"
-        raise SourceError(message, FailureKind.NOT_FOUND) from None
-    except OSError as error:
-        raise SourceError(f"{file.uri}: {error.strerror}", FailureKind.IO) from None
-    if f"{stat.st_size}-{stat.st_mtime_ns}" != file.fingerprint:
-        raise SourceError(f"{file.key}: the file changed while it was being clipped; run again")
 
 
 def _scratch_need(chunk: Chunk) -> int:

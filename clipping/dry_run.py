@@ -11,11 +11,12 @@ from clipping import ffmpeg
 from clipping.chunk_work import ffmpeg_path, ffmpeg_version, plan_chunks, probe_file
 from clipping.encoders import ENCODERS, bit_rate_for
 from clipping.errors import ClippingError
+from clipping.inputs import Found, find_sources
 from clipping.models import Chunk, Failure, ProbedSource, SourceFile
+from clipping.outputs import Output, open_output
 from clipping.reporting import count
-from clipping.resuming import done_clips, finished_source
+from clipping.resuming import done_clips, earlier_record, finished_source
 from clipping.settings import Settings
-from clipping.storage import Found, OutputFolder, find_sources
 
 __all__ = ["describe"]
 
@@ -28,8 +29,8 @@ def describe(settings: Settings) -> list[str]:
     Raises ClippingError if the run could not even begin.
     """
     ffmpeg_version(ffmpeg_path(settings.execution))
-    found = find_sources(settings.input, settings.extensions, settings.output)
-    output = OutputFolder(settings.output)
+    found = find_sources(settings.input, settings.extensions, settings.output, settings.shard)
+    output = open_output(settings.output)
     forecast = _Forecast(settings, output, output.sizes("clips"))
     with ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as pool:
         for probed in pool.map(forecast.look, found.sources):
@@ -42,7 +43,7 @@ class _Forecast:
     """Counts what is there and what would be made."""
 
     settings: Settings
-    output: OutputFolder
+    output: Output
     sizes: dict[str, int]
     finished: int = 0
     too_short: int = 0
@@ -58,6 +59,7 @@ class _Forecast:
         digest, settings = self.settings.recipe.digest(), self.settings
         if finished_source(
             self.output,
+            earlier_record(self.output, file.key),
             file,
             digest,
             settings.num_clips_per_chunk,

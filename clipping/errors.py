@@ -31,6 +31,7 @@ class FailureKind(StrEnum):
     BAD_INPUT = "bad input"
     DAMAGED = "damaged input"
     NOT_FOUND = "not found"
+    DENIED = "access denied"
     USAGE = "wrong settings"
     NO_ENCODER = "no such encoder"
     NO_DEVICE = "no device"

@@ -59,16 +59,17 @@ class Picture:
     filters: tuple[str, ...]
 
 
-def input_url(uri: str) -> str:
+def input_url(path: str) -> str:
     """A local path as ffmpeg takes it literally (names may begin with `-`, hold `:` or `%`)."""
-    return uri if "://" in uri else f"file:{uri}"
+    return f"file:{path}"
 
 
-def _input(uri: str, *, threads: int, seek: Fraction | None) -> list[str]:
-    protocols = "file" if "://" not in uri else "file,http,https,tcp,tls,crypto"
+def _input(url: str, *, threads: int, seek: Fraction | None) -> list[str]:
+    # Remote sources come through a server of our own on loopback; no other protocol is needed.
+    protocols = "file" if url.startswith("file:") else "http,tcp"
     place = [] if seek is None else ["-noaccurate_seek", "-seek_timestamp", "1", "-ss", _us(seek)]
     allowed = ["-protocol_whitelist", protocols, "-format_whitelist", DEMUXERS]
-    return ["-threads", str(threads), *place, *allowed, "-copyts", "-i", input_url(uri)]
+    return ["-threads", str(threads), *place, *allowed, "-copyts", "-i", url]
 
 
 def _us(seconds: Fraction) -> str:
@@ -161,7 +162,7 @@ def seek_target(keyframe: int | None, video: VideoFacts) -> Fraction | None:
 
 def encode_command(
     binary: str,
-    uri: str,
+    url: str,
     video: VideoFacts,
     run: Run,
     picture: Picture,
@@ -186,7 +187,7 @@ def encode_command(
         *["-progress", "pipe:1", "-stats_period", "0.5"],
         *(["-hwaccel", "cuda"] if hwaccel else []),
         *_input(
-            uri,
+            url,
             threads=threads,
             seek=None if from_start else seek_target(run.seek, video),
         ),
@@ -202,7 +203,7 @@ def encode_command(
 
 def decode_command(
     binary: str,
-    uri: str,
+    url: str,
     stream: int,
     *,
     threads: int,
@@ -216,7 +217,7 @@ def decode_command(
         binary,
         *_QUIET,
         *["-loglevel", "repeat+level+info"],
-        *_input(uri, threads=threads, seek=seek),
+        *_input(url, threads=threads, seek=seek),
         *["-map", f"0:{stream}", "-an", "-sn", "-dn"],
         *["-vf", ",".join(["showinfo=checksum=0", *trim])],
         *(["-frames:v", str(frames)] if frames else []),
@@ -224,14 +225,14 @@ def decode_command(
     ]
 
 
-def trial_command(binary: str, uri: str, stream: int, frames: int) -> list[str]:
+def trial_command(binary: str, url: str, stream: int, frames: int) -> list[str]:
     """Decode the first frames of a source, to learn whether and as what they decode."""
-    return decode_command(binary, uri, stream, threads=1, frames=frames)
+    return decode_command(binary, url, stream, threads=1, frames=frames)
 
 
 def audio_command(
     binary: str,
-    uri: str,
+    url: str,
     stream: int,
     *,
     start: Fraction,
@@ -253,7 +254,7 @@ def audio_command(
         *_QUIET,
         *["-loglevel", "repeat+level+warning"],
         *["-progress", "pipe:1", "-stats_period", "0.5"],
-        *_input(uri, threads=1, seek=seek),
+        *_input(url, threads=1, seek=seek),
         *["-map", f"0:{stream}", "-vn", "-sn", "-dn", "-map_metadata", "-1"],
         *["-af", ",".join(chain), "-t", _us(end - start)],
         *["-c:a", "aac", "-b:a", str(bit_rate), "-f", "mp4", output],

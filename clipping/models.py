@@ -10,7 +10,7 @@ from enum import StrEnum
 from fractions import Fraction
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from clipping.errors import FailureKind
 
@@ -49,14 +49,21 @@ class SourceFile(Value):
     """A file found under an input, not opened yet.
 
     key: its identity: the path relative to the input root.
-    uri: where it is read from.
+    uri: where it is read from, without anything that signs the request.
     fingerprint: changes whenever the content may have changed (size and mtime, or ETag).
+    signed: the address with its signature, where it needs one; it stands in no record.
     """
 
     key: str
     uri: str
     size: int
     fingerprint: str
+    signed: SecretStr | None = Field(default=None, exclude=True, repr=False)
+
+    @property
+    def address(self) -> str:
+        """What to open; may hold a secret, and is for nothing else."""
+        return self.signed.get_secret_value() if self.signed else self.uri
 
 
 class AudioTrack(Value):

@@ -7,7 +7,6 @@ start in mid-GOP, hidden frames, no timestamps), the whole file is decoded for i
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -23,6 +22,7 @@ from clipping import ffmpeg, process
 from clipping.errors import FailureKind, FfmpegError, SourceError
 from clipping.frames import FrameTimes
 from clipping.models import AudioTrack, Source, SourceFile, VideoFacts
+from clipping.reading import Reading
 
 __all__ = ["Decoded", "decoded_times", "probe"]
 
@@ -33,26 +33,25 @@ _FIELD_ORDERS = ("unknown", "progressive", "tt", "bb", "tb", "bt")
 _TIDY = ("mov,", "matroska,")
 
 
-def probe(
-    file: SourceFile, binary: str, run: process.Runner = process.run
-) -> tuple[Source, FrameTimes]:
-    """Open `file`, learn its facts and its frame times.
+def probe(reading: Reading, binary: str) -> tuple[Source, FrameTimes]:
+    """Learn a source's facts and its frame times.
 
     Raises SourceError, with a reason for a person, if it is not a playable video.
     """
-    _refuse_hopeless(file)
+    file = reading.file
+    _refuse_hopeless(reading)
     try:
-        with _open(file) as container:
+        with reading.container() as container:
             stream = _first_video(container, file)
-            packets = _read_packets(container, stream)
-            if packets.encrypted:
-                raise SourceError(f"{file.key}: the video is encrypted (DRM)")
             header = _header(container, stream)
             audio = tuple(_audio_tracks(container))
+            packets = _packets(reading, container, stream)
+        if packets.encrypted:
+            raise SourceError(f"{file.key}: the video is encrypted (DRM)")
     except av.error.FFmpegError as error:
         raise _unreadable(file, error) from None
-    trial = _trial(file, header["stream"], binary, run)
-    times, origin = _times(file, header, packets, trial, binary, run)
+    trial = _trial(reading, header["stream"], binary)
+    times, origin = _times(reading, header, packets, trial, binary)
     video = _facts(header, packets, trial, times, origin)
     return Source(
         file=file,
@@ -128,19 +127,9 @@ _WORD = re.compile(r"\b([a-z_]+): *([^ \]]+)")
 _ROTATION = re.compile(r"Display Matrix: rotation of (-?[\d.]+) degrees", re.IGNORECASE)
 
 
-def _refuse_hopeless(file: SourceFile) -> None:
+def _refuse_hopeless(reading: Reading) -> None:
     """Name the usual impostors before ffmpeg calls them all invalid data."""
-    if "://" in file.uri:
-        return
-    try:
-        with open(file.uri, "rb") as stream:
-            head = stream.read(256)
-    except FileNotFoundError:
-        raise SourceError(f"{file.key}: there is no such file", FailureKind.NOT_FOUND) from None
-    except IsADirectoryError:
-        raise SourceError(f"{file.key}: is a folder, not a video") from None
-    except OSError as error:
-        raise SourceError(f"{file.key}: cannot be read: {error.strerror}", FailureKind.IO) from None
+    file, head = reading.file, reading.head(256)
     if not head:
         raise SourceError(f"{file.key}: the file is empty")
     if head.startswith(b"version https://git-lfs"):
@@ -149,13 +138,6 @@ def _refuse_hopeless(file: SourceFile) -> None:
         raise SourceError(f"{file.key}: an HTML page (a failed download?), not a video")
     if head.startswith((b"#EXTM3U", b"ffconcat")):
         raise SourceError(f"{file.key}: a playlist, not a video; playlists are not opened")
-
-
-def _open(file: SourceFile) -> Any:
-    protocols = "file" if "://" not in file.uri else "file,http,https,tcp,tls,crypto"
-    options = {"protocol_whitelist": protocols, "format_whitelist": ffmpeg.DEMUXERS}
-    # Names that are not UTF-8 reach libavformat as they are.
-    return av.open(ffmpeg.input_url(os.fspath(file.uri)), options=options, metadata_errors="ignore")
 
 
 def _unreadable(file: SourceFile, error: av.error.FFmpegError) -> SourceError:
@@ -187,6 +169,14 @@ def _first_video(container: Any, file: SourceFile) -> Any:
     kinds = sorted({s.type for s in container.streams})
     has = f"only {', '.join(kinds)}" if kinds else "no streams at all"
     raise SourceError(f"{file.key}: no video stream ({has})")
+
+
+def _packets(reading: Reading, container: Any, stream: Any) -> _Packets:
+    index = reading.index()
+    if index is None:
+        return _read_packets(container, stream)
+    with index:
+        return _read_packets(index, index.streams[stream.index])
 
 
 def _read_packets(container: Any, stream: Any) -> _Packets:
@@ -267,11 +257,11 @@ def _audio_tracks(container: Any) -> Iterable[AudioTrack]:
         )
 
 
-def _trial(file: SourceFile, stream: int, binary: str, run: process.Runner) -> Decoded:
-    trial = Decoded()
-    command = ffmpeg.trial_command(binary, file.uri, stream, _TRIAL_FRAMES)
+def _trial(reading: Reading, stream: int, binary: str) -> Decoded:
+    file, trial = reading.file, Decoded()
+    command = ffmpeg.trial_command(binary, reading.url, stream, _TRIAL_FRAMES)
     try:
-        finished = run(command, what=f"trial decode of {file.key}", on_line=trial.read)
+        finished = reading.run(command, what=f"trial decode of {file.key}", on_line=trial.read)
     except FfmpegError as error:
         if error.kind.passes or error.kind is FailureKind.NO_ENCODER:
             raise
@@ -291,13 +281,13 @@ def decoded_times(command: list[str], what: str, run: process.Runner) -> Decoded
 
 
 def _times(
-    file: SourceFile,
+    reading: Reading,
     header: dict[str, Any],
     packets: _Packets,
     trial: Decoded,
     binary: str,
-    run: process.Runner,
 ) -> tuple[FrameTimes, str]:
+    file = reading.file
     time_base: Fraction = header["time_base"]
     if packets.jump * time_base > 1:
         seconds = float(packets.jump * time_base)
@@ -311,9 +301,9 @@ def _times(
         expected = list(times.pts[: len(trial.pts)])
         if sorted(set(trial.pts)) == expected and not trial.untimed:
             return times, "packets"
-    command = ffmpeg.decode_command(binary, file.uri, header["stream"], threads=1)
+    command = ffmpeg.decode_command(binary, reading.url, header["stream"], threads=1)
     try:
-        whole = decoded_times(command, f"decoding {file.key} for its frame times", run)
+        whole = decoded_times(command, f"decoding {file.key} for its frame times", reading.run)
     except FfmpegError as error:
         if error.kind.passes:
             raise

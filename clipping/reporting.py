@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 import importlib
-import os
+import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterable
@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from clipping.models import ChunkRecord, ClipRecord, ClipStatus, Failure, SourceFile
+from clipping.outputs import Output
 from clipping.records import span_seconds
 
 __all__ = [
@@ -95,20 +96,20 @@ def clip_row(record: ClipRecord, file: SourceFile, digest: str) -> dict[str, Any
 
 
 class Manifest:
-    """`manifest.parquet`, written row group by row group beside its place, then renamed."""
+    """The clips' table, written row group by row group to a temporary file, then published."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, output: Output, name: str) -> None:
         # Slow to import; only a run that writes needs it.
         self._arrow: Any = importlib.import_module("pyarrow")
         self._parquet: Any = importlib.import_module("pyarrow.parquet")
         schema: Any = self._arrow.schema(
             [(name, getattr(self._arrow, kind)()) for name, kind in MANIFEST_COLUMNS]
         )
-        self._path = Path(path)
-        self._partial = self._path.parent / ".partial" / f"manifest-{os.getpid()}.parquet"
-        self._partial.parent.mkdir(parents=True, exist_ok=True)
+        self._output, self._name = output, name
+        self._folder = tempfile.TemporaryDirectory(prefix="clipping-manifest-")
+        self._path = Path(self._folder.name) / "manifest.parquet"
         self._schema = schema
-        self._writer: Any = self._parquet.ParquetWriter(str(self._partial), schema)
+        self._writer: Any = self._parquet.ParquetWriter(str(self._path), schema)
         self._rows: list[dict[str, Any]] = []
 
     def add(self, rows: Iterable[dict[str, Any]]) -> None:
@@ -127,7 +128,8 @@ class Manifest:
         """Publish it under its name."""
         self._flush()
         self._writer.close()
-        os.replace(self._partial, self._path)
+        self._output.publish(self._path, self._name)
+        self._folder.cleanup()
 
 
 @dataclass(slots=True)

@@ -14,6 +14,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from clipping import remote
+from clipping.errors import StorageError
 from clipping.models import (
     Chunk,
     ChunkRecord,
@@ -24,12 +26,13 @@ from clipping.models import (
     SourceRecord,
     SourceStatus,
 )
-from clipping.records import clip_name, meta_name
-from clipping.storage import OutputFolder, record_name
+from clipping.outputs import Output
+from clipping.records import clip_name, meta_name, record_name
 
 __all__ = [
     "chunk_record_name",
     "done_clips",
+    "earlier_record",
     "finished_source",
     "name_taken_by",
     "source_record_name",
@@ -55,9 +58,7 @@ def _is_done(record: ClipRecord, sizes: Mapping[str, int], *, retry_failed: bool
     return True
 
 
-def _read_chunk(
-    output: OutputFolder, file: SourceFile, chunk: int, digest: str
-) -> ChunkRecord | None:
+def _read_chunk(output: Output, file: SourceFile, chunk: int, digest: str) -> ChunkRecord | None:
     text = output.read_text(chunk_record_name(file.key, chunk))
     if text is None:
         return None
@@ -69,7 +70,8 @@ def _read_chunk(
     return record if same and record.source_key == file.key else None
 
 
-def _read_source(output: OutputFolder, key: str) -> SourceRecord | None:
+def earlier_record(output: Output, key: str) -> SourceRecord | None:
+    """How an earlier run ended for a source, or None."""
     text = output.read_text(source_record_name(key))
     if text is None:
         return None
@@ -79,22 +81,33 @@ def _read_source(output: OutputFolder, key: str) -> SourceRecord | None:
         return None
 
 
-def name_taken_by(output: OutputFolder, file: SourceFile) -> str | None:
+def name_taken_by(record: SourceRecord | None, file: SourceFile) -> str | None:
     """Another video that holds this one's name in the output, and is still there.
+
+    record: what stands in the output under that name.
 
     Both would have the same clip ids, and one's clips would replace the other's. A video that
     was moved, or copied, is the same one.
     """
-    record = _read_source(output, file.key)
     if record is None or record.key != file.key or record.uri == file.uri:
         return None
     if record.fingerprint == file.fingerprint or record.status is SourceStatus.FAILED:
         return None
-    return record.uri if os.path.exists(record.uri) else None
+    return record.uri if _exists(record.uri) else None
+
+
+def _exists(uri: str) -> bool:
+    if not remote.is_remote(uri):
+        return os.path.exists(uri)
+    try:
+        return remote.look(uri) is not None
+    except StorageError:
+        return False
 
 
 def finished_source(
-    output: OutputFolder,
+    output: Output,
+    record: SourceRecord | None,
     file: SourceFile,
     digest: str,
     clips_per_chunk: int,
@@ -104,9 +117,8 @@ def finished_source(
 ) -> tuple[SourceRecord, list[ChunkRecord]] | None:
     """The records of a source that needs no work at all, or None.
 
-    Nothing of the source itself is opened for this.
+    record: what an earlier run left. Nothing of the source itself is opened for this.
     """
-    record = _read_source(output, file.key)
     if record is None or (record.fingerprint, record.recipe_digest) != (
         file.fingerprint,
         digest,
@@ -130,7 +142,7 @@ def finished_source(
 
 
 def done_clips(
-    output: OutputFolder,
+    output: Output,
     chunk: Chunk,
     digest: str,
     sizes: Mapping[str, int],
@@ -151,7 +163,7 @@ def done_clips(
 
 
 def _from_meta(
-    output: OutputFolder,
+    output: Output,
     clip: Clip,
     file: SourceFile,
     digest: str,

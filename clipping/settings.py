@@ -26,6 +26,7 @@ from clipping.encoders import ENCODERS, Rate, bit_rate_for
 from clipping.errors import UsageError
 from clipping.models import VideoFacts
 from clipping.planning import exact
+from clipping.shards import in_shard
 
 __all__ = [
     "Execution",
@@ -265,6 +266,11 @@ class Execution(BaseModel):
         "",
         description="A Ray cluster (HOST:PORT or ray://HOST:10001); empty starts a local one.",
     )
+    shard: str = Field(
+        "",
+        description="Clip only this share of the videos, as NUMBER/COUNT (3/16): runs of all "
+        "shards split the input without talking to each other.",
+    )
     scratch_dir: str = Field(
         "",
         description="Node-local folder for temporary files; empty means memory (/dev/shm) while "
@@ -295,16 +301,27 @@ class Settings(BaseSettings, Recipe, Execution):  # pyright: ignore[reportIncomp
     input: Annotated[list[str], NoDecode, BeforeValidator(_paths)] = Field(
         default_factory=list,
         description="A video, a folder (searched recursively), a glob, or a list of files "
-        "(.txt, .csv, .jsonl, .parquet). May be given more than once. Without it, a short "
-        "sample is made and clipped.",
+        "(.txt, .csv, .jsonl, .parquet); also s3://, gs:// and az:// prefixes and objects, and "
+        "https:// files. May be given more than once. Without it, a short sample is made and "
+        "clipped.",
     )
-    output: str = Field("clips", min_length=1, description="The folder for clips and records.")
+    output: str = Field(
+        "clips",
+        min_length=1,
+        description="The folder for clips and records, or an s3://, gs:// or az:// prefix.",
+    )
     dry_run: bool = Field(False, description="Say what would be done, write nothing.")
+    merge_manifests: bool = Field(
+        False,
+        description="Join the manifests that the runs of all shards left in the output into "
+        "manifest.parquet, and do nothing else.",
+    )
 
     @model_validator(mode="after")
     def _hwaccel_needs_gpu(self) -> Self:
         check_hwaccel(self.encoder, use_hwaccel=self.use_hwaccel)
         allowed_failures(self.allow_failures, 1)
+        in_shard(self.shard)
         return self
 
     @property

@@ -19,7 +19,7 @@ from typing import Any
 
 import av.error
 
-from clipping import ffmpeg, probing, process
+from clipping import ffmpeg, probing
 from clipping.audio import Sound, open_sound
 from clipping.cutting import Mezzanine, write_clip
 from clipping.encoders import encoder
@@ -27,6 +27,7 @@ from clipping.errors import ClippingError, FailureKind, FfmpegError, Verificatio
 from clipping.frames import unpack
 from clipping.models import Chunk, Clip, ClipRecord, ClipStatus, Failure
 from clipping.planning import Run, runs
+from clipping.reading import Reading
 from clipping.settings import Recipe
 from clipping.verification import decode_clip, verify_clip
 
@@ -45,6 +46,7 @@ class Job:
     """
 
     recipe: Recipe
+    reading: Reading
     binary: str
     scratch: Path
     cpus: int = 1
@@ -55,7 +57,6 @@ class Job:
     stall_limit: float = 300.0
     on_frames: Callable[[int], None] | None = None
     log: Callable[[str], None] | None = None
-    run: process.Runner = process.run
     stop: Event = field(default_factory=Event)
 
 
@@ -105,13 +106,13 @@ class _Work:
             self.sound = self.stack.enter_context(
                 open_sound(
                     source,
+                    self.job.reading,
                     min(c.start_pts for c in clips) * time_base,
                     max(c.end_pts for c in clips) * time_base,
                     binary=self.job.binary,
                     scratch=self.job.scratch,
                     stall_limit=self.job.stall_limit,
                     copy=copy,
-                    run=self.job.run,
                 )
             )
         except (FfmpegError, av.error.FFmpegError) as error:
@@ -190,7 +191,7 @@ class _Work:
         path = job.scratch / f"run-{number}.mp4"
         command = ffmpeg.encode_command(
             job.binary,
-            source.file.uri,
+            job.reading.url,
             video,
             run,
             picture,
@@ -211,7 +212,7 @@ class _Work:
             if job.on_frames:
                 job.on_frames(total)
 
-        finished = job.run(
+        finished = job.reading.run(
             command,
             what=f"encoding frames {run.first_frame} to {run.end_frame - 1}",
             on_frames=on_frames,
@@ -227,7 +228,7 @@ class _Work:
         video = self.chunk.source.video
         command = ffmpeg.decode_command(
             self.job.binary,
-            self.chunk.source.file.uri,
+            self.job.reading.url,
             video.stream,
             threads=1,
             seek=None if from_start else ffmpeg.seek_target(run.seek, video),
@@ -235,7 +236,7 @@ class _Work:
         )
         what = f"decoding frames {run.first_frame} to {run.end_frame - 1} again"
         try:
-            return probing.decoded_times(command, what, self.job.run)
+            return probing.decoded_times(command, what, self.job.reading.run)
         except FfmpegError as error:
             if not error.kind.is_clips_own:
                 raise
@@ -288,7 +289,7 @@ class _Work:
         size = ffmpeg.even_size(video.width, video.height)
         verify_clip(path, clip, video, held, size)
         if self.job.verify_decode:
-            decode_clip(path, len(held), self.job.binary, self.job.stall_limit, self.job.run)
+            decode_clip(path, len(held), self.job.binary, self.job.stall_limit)
         spent = sum(m.seconds * _shared(clip, m.run) / m.run.frame_count for m in holding)
         return ClipRecord(
             clip=clip,

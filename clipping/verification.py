@@ -92,7 +92,7 @@ def decode_clip(
     Raises VerificationError.
     """
     decoded = Decoded()
-    command = ffmpeg.decode_command(binary, str(path), 0, threads=1)
+    command = ffmpeg.decode_command(binary, ffmpeg.input_url(str(path)), 0, threads=1)
     try:
         finished = run(
             command,

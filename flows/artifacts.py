@@ -13,6 +13,7 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
 from prefect.runtime import flow_run
 
+from clipping.remote import is_remote
 from clipping.reporting import Tally, summary_markdown
 from clipping.settings import Settings
 
@@ -29,7 +30,8 @@ _TABLE_COLUMNS = (
 def publish_artifacts(tally: Tally, settings: Settings, about: list[tuple[str, str]]) -> None:
     """Create them; retries are counted from what Prefect recorded of the task runs."""
     tally.retries = _recorded_retries()
-    output = str(Path(settings.output).absolute())
+    is_far = is_remote(settings.output)
+    output = settings.output if is_far else str(Path(settings.output).absolute())
     create_markdown_artifact(
         summary_markdown(tally, output, about),
         key="clip-summary",
@@ -44,7 +46,8 @@ def publish_artifacts(tally: Tally, settings: Settings, about: list[tuple[str, s
         if more > 0
         else "All clips of this run",
     )
-    create_link_artifact(Path(output).as_uri(), key="clip-output", description="The output folder")
+    link = output if is_far else Path(output).as_uri()
+    create_link_artifact(link, key="clip-output", description="The output folder")
 
 
 def _recorded_retries() -> int:

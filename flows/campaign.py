@@ -10,8 +10,10 @@ import time
 import uuid
 from collections import deque
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import ray
@@ -21,6 +23,7 @@ from prefect.artifacts import create_progress_artifact, update_progress_artifact
 from clipping.chunk_work import ffmpeg_path, ffmpeg_version, plan_chunks
 from clipping.cluster import Cluster, Request, board_named, connected, request_for
 from clipping.errors import ClippingError, FailureKind, SourceError
+from clipping.inputs import Found, find_sources
 from clipping.models import (
     Chunk,
     ChunkRecord,
@@ -33,16 +36,19 @@ from clipping.models import (
     SourceRecord,
     SourceStatus,
 )
+from clipping.outputs import Output, open_output
+from clipping.remote import is_remote
 from clipping.reporting import Manifest, Tally, count, summary_lines
 from clipping.resuming import (
     done_clips,
+    earlier_record,
     finished_source,
     in_order,
     name_taken_by,
     source_record_name,
 )
 from clipping.settings import Settings, allowed_failures
-from clipping.storage import Found, OutputFolder, find_sources
+from clipping.shards import manifest_name
 from flows.progress import Snapshot, view
 from flows.submitting import Done, Window
 from flows.worker import chunk_name
@@ -51,7 +57,8 @@ __all__ = ["Campaign"]
 
 _PROBE_BATCH = 8
 _FAILURES_SAID = 10
-_FAILURES_SAID = 10
+_READS_AT_ONCE = 16
+_READS_AHEAD = 256
 _PROGRESS_ARTIFACT_EVERY = 3.0
 
 
@@ -65,7 +72,7 @@ class _Underway:
     left: int
 
 
-@dataclass(slots=True)
+@dataclass
 class Campaign:
     """One run over a set of inputs; `run` does it all."""
 
@@ -84,20 +91,21 @@ class Campaign:
     _probes_flying: int = 0
     _chunks_flying: set[str] = field(default_factory=set)
 
-    @property
-    def output(self) -> OutputFolder:
+    @cached_property
+    def output(self) -> Output:
         """Where everything goes."""
-        return OutputFolder(self.settings.output)
+        return open_output(self.settings.output, self.settings.shard)
 
     def run(self) -> Tally:
         """Do it. Raises UsageError for settings that cannot work; all else ends in the tally."""
         with self.output.claimed():
+            settings = self.settings
             found = find_sources(
-                self.settings.input, self.settings.extensions, self.settings.output
+                settings.input, settings.extensions, settings.output, settings.shard
             )
             # One listing tells what is there, however many clips there are.
             self._sizes = self.output.sizes("clips")
-            self._manifest = Manifest(self.output.location("manifest.parquet"))
+            self._manifest = Manifest(self.output, manifest_name(settings.shard))
             waiting = self._sort_out(found)
             if waiting:
                 # Both are known before anything is spent: no ffmpeg, no node that fits.
@@ -111,15 +119,14 @@ class Campaign:
 
     def _sort_out(self, found: Found) -> list[SourceFile]:
         """Count what earlier runs did; the sources that are left."""
-        settings, digest = self.settings, self.settings.recipe.digest()
         self.tally.sources = len(found.sources) + len(found.failed)
         self.tally.passed_over = len(found.passed_over)
         for name, error in found.failed:
             self.tally.failed_sources += 1
             self.tally.add_failure(name, Failure(kind=error.kind, message=error.message))
         waiting: list[SourceFile] = []
-        for file in found.sources:
-            if other := name_taken_by(self.output, file):
+        for file, other, done in self._earlier(found.sources):
+            if other:
                 message = (
                     f"{file.key}: that name belongs to {other} in this output; use another"
                     " --output, or one --input above both"
@@ -127,14 +134,6 @@ class Campaign:
                 self.tally.failed_sources += 1
                 self.tally.add_failure(file.key, Failure(kind=FailureKind.USAGE, message=message))
                 continue
-            done = finished_source(
-                self.output,
-                file,
-                digest,
-                settings.num_clips_per_chunk,
-                self._sizes,
-                retry_failed=settings.retry_failed,
-            )
             if done is None:
                 waiting.append(file)
                 continue
@@ -145,6 +144,30 @@ class Campaign:
                 self._count_chunk(chunk, file, done_before=True)
         self.snapshot.videos = len(waiting)
         return waiting
+
+    def _earlier(self, files: list[SourceFile]) -> Iterator[tuple[SourceFile, str | None, Any]]:
+        """Each file with who else has its name in the output, and what is done of it."""
+        settings, digest = self.settings, self.settings.recipe.digest()
+
+        def ask(file: SourceFile) -> tuple[SourceFile, str | None, Any]:
+            record = earlier_record(self.output, file.key)
+            done = finished_source(
+                self.output,
+                record,
+                file,
+                digest,
+                settings.num_clips_per_chunk,
+                self._sizes,
+                retry_failed=settings.retry_failed,
+            )
+            return file, name_taken_by(record, file), done
+
+        if not is_remote(settings.output):
+            yield from map(ask, files)
+            return
+        with ThreadPoolExecutor(_READS_AT_ONCE) as pool:
+            for start in range(0, len(files), _READS_AHEAD):
+                yield from pool.map(ask, files[start : start + _READS_AHEAD])
 
     # The work
 
@@ -199,6 +222,8 @@ class Campaign:
                     self.chunk_task,
                     chunk,
                     request,
+                    again={"there": None},  # the lost worker may have published some
+                    there=self._there(chunk),
                     chunk=chunk,
                     recipe=settings.recipe,
                     execution=settings.execution,
@@ -208,6 +233,11 @@ class Campaign:
                 )
             else:
                 return
+
+    def _there(self, chunk: Chunk) -> dict[str, int]:
+        """Which of a chunk's clips were there when the run began, with their sizes."""
+        names = [f"{clip.id}.mp4" for clip in chunk.clips]
+        return {name: self._sizes[name] for name in names if name in self._sizes}
 
     def _take(self, done: Done) -> None:
         if isinstance(done.item, Chunk):

@@ -14,9 +14,11 @@ from pydantic.fields import FieldInfo
 from rich.console import Console
 
 from clipping.errors import ClippingError, UsageError
-from clipping.resuming import finished_source
+from clipping.inputs import check_input, find_sources
+from clipping.outputs import open_output
+from clipping.remote import is_remote
+from clipping.resuming import earlier_record, finished_source
 from clipping.settings import Execution, Recipe, Settings, resolve
-from clipping.storage import OutputFolder, find_sources
 from flows.progress import Snapshot, shown_on
 
 __all__ = ["main", "parse"]
@@ -131,12 +133,19 @@ def _end_children() -> None:
 def _run(settings: Settings) -> int:
     from clipping.sample import make_sample
 
+    output = open_output(settings.output)
+    if settings.merge_manifests:
+        from clipping.merging import merge_manifests
+
+        print(merge_manifests(output))
+        return 0
     if not settings.input:
         sample = make_sample(Path("sample"), settings.execution)
         print(f"No --input: clipping a sample made for this, {sample}", file=sys.stderr)
         settings = settings.model_copy(update={"input": [str(sample)]})
     # A wrong path should not have to wait for a server and a cluster.
-    find_sources(settings.input, settings.extensions, settings.output)
+    for given in settings.input:
+        check_input(given)
     if settings.dry_run:
         from clipping.dry_run import describe
 
@@ -168,8 +177,8 @@ def _run_flow(settings: Settings) -> int:
         from flows.clip_flow import clip_flow
 
         state: Any = clip_flow(
-            input=[str(Path(i).absolute()) if "://" not in i else i for i in settings.input],
-            output=str(Path(settings.output).absolute()),
+            input=[_everywhere(i) for i in settings.input],
+            output=_everywhere(settings.output),
             recipe=settings.recipe,
             execution=settings.execution,
             return_state=True,
@@ -184,14 +193,28 @@ def _run_flow(settings: Settings) -> int:
     return _FAILED
 
 
+def _everywhere(path: str) -> str:
+    """A path as it is from any working directory; a URI as it stands."""
+    return path if is_remote(path) else str(Path(path.removeprefix("file://")).absolute())
+
+
 def _has_work(settings: Settings) -> bool:
     """Whether Ray will be needed, by a look at the first sources."""
-    output, digest = OutputFolder(settings.output), settings.recipe.digest()
-    found = find_sources(settings.input, settings.extensions, settings.output)
+    if any(is_remote(uri) for uri in (*settings.input, settings.output)):
+        return True  # to find out takes as long as to start it
+    output, digest = open_output(settings.output), settings.recipe.digest()
+    found = find_sources(settings.input, settings.extensions, settings.output, settings.shard)
     sizes = output.sizes("clips")
-    per_chunk = settings.num_clips_per_chunk
     return any(
-        finished_source(output, file, digest, per_chunk, sizes, retry_failed=settings.retry_failed)
+        finished_source(
+            output,
+            earlier_record(output, file.key),
+            file,
+            digest,
+            settings.num_clips_per_chunk,
+            sizes,
+            retry_failed=settings.retry_failed,
+        )
         is None
         for file in found.sources[:_SOURCES_LOOKED_AT]
     )

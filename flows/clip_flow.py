@@ -16,13 +16,14 @@ from typing import Any
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
+from prefect.runtime import task_run
 from prefect.states import Completed, Failed
 
 from clipping.chunk_work import make_chunk, probe_file
 from clipping.errors import ClippingError
 from clipping.models import Chunk, ChunkRecord, ProbedSource, SourceFile
+from clipping.outputs import open_output
 from clipping.settings import Execution, Recipe, Settings, resolve
-from clipping.storage import OutputFolder
 from flows.artifacts import publish_artifacts
 from flows.campaign import Campaign
 from flows.progress import view
@@ -52,15 +53,21 @@ def transcode_chunk(
     output: str,
     cpus: int,
     board: str,
+    there: dict[str, int] | None,
 ) -> ChunkRecord:
-    """Encode, cut, verify and publish a chunk's clips. Takes `cpus` CPUs, or a GPU's share."""
+    """Encode, cut, verify and publish a chunk's clips. Takes `cpus` CPUs, or a GPU's share.
+
+    there: name to size of its clips that an earlier run published; None to look for them.
+    """
+    is_first = task_run.run_count in (None, 1)
     with task_log(execution) as log:
         return make_chunk(
             chunk,
             recipe,
             execution,
-            OutputFolder(output),
+            open_output(output, execution.shard),
             cpus=cpus,
+            there=there if is_first else None,
             on_frames=frame_reporter(board, chunk),
             log=log,
         )
@@ -81,8 +88,9 @@ def clip_flow(
     """Clip every video that `input` names into the folder `output`.
 
     Args:
-        input: Videos, folders (searched recursively), globs, or lists of files.
-        output: The folder for clips and records.
+        input: Videos, folders (searched recursively), globs, or lists of files (.txt, .csv,
+            .jsonl, .parquet); s3://, gs:// and az:// prefixes and objects, https:// files.
+        output: The folder for clips and records, or an s3://, gs:// or az:// prefix.
         recipe: What decides the content of the clips.
         execution: What decides where and how the work is done.
 

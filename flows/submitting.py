@@ -73,11 +73,22 @@ class Window:
     def __len__(self) -> int:
         return len(self._flying)
 
-    def submit(self, task: Task[Any, Any], item: Any, request: Request, **parameters: Any) -> None:
-        """Submit `task` with `parameters`, asking Ray for `request`; `item` comes back with it."""
+    def submit(
+        self,
+        task: Task[Any, Any],
+        item: Any,
+        request: Request,
+        again: dict[str, Any] | None = None,
+        **parameters: Any,
+    ) -> None:
+        """Submit `task` with `parameters`, asking Ray for `request`; `item` comes back with it.
+
+        again: parameters that are others when it is submitted again after a crash.
+        """
         future = _submit(task, request, parameters)
         self.submitted += 1
-        self._flying[future.wrapped_future] = _InFlight(item, task, request, parameters, future)
+        flown = _InFlight(item, task, request, {**parameters, **(again or {})}, future)
+        self._flying[future.wrapped_future] = flown
 
     def next(self, timeout: float) -> Done | None:
         """The next task run to end within `timeout` seconds, or None."""

@@ -13,10 +13,12 @@ import pytest
 os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
 
 from clipping.chunk_work import make_chunk, plan_chunks, probe_file
+from clipping.inputs import find_sources
 from clipping.models import ChunkRecord, ClipRecord, ClipStatus, Source
+from clipping.outputs import open_output
 from clipping.settings import Execution, Recipe, resolve
-from clipping.storage import OutputFolder, find_sources
 from tests.media import Numbered, read_numbers
+from tests.stores import KEY_ID, S3, SECRET, s3_server
 
 
 @dataclass
@@ -45,7 +47,7 @@ def make(tmp_path: Path) -> Make:
         if values.get("encoder", "libx264") != "libx264":
             values.pop("preset")
         settings = resolve(Recipe(**values), execution)
-        output = OutputFolder(str(tmp_path / "out"))
+        output = open_output(str(tmp_path / "out"))
         file = find_sources([str(path)], settings.extensions).sources[0]
         probed = probe_file(file, settings.execution)
         assert probed.failure is None, probed.failure
@@ -125,3 +127,34 @@ def prefect_ray() -> Iterator[None]:
         )
         yield
         ray.shutdown()
+
+
+@pytest.fixture(scope="session")
+def s3_process() -> Iterator[S3]:
+    """An S3 server for the session, and the environment that leads to it."""
+    with s3_server() as store:
+        values = {
+            "AWS_ENDPOINT_URL": store.url,
+            "AWS_ACCESS_KEY_ID": KEY_ID,
+            "AWS_SECRET_ACCESS_KEY": SECRET,
+            "AWS_DEFAULT_REGION": "us-east-1",
+        }
+        os.environ.update(values)
+        yield store
+        for name in values:
+            os.environ.pop(name, None)
+
+
+@pytest.fixture
+def s3(s3_process: S3) -> Iterator[S3]:
+    """The S3 server with nothing in its one bucket, `videos`, and no faults."""
+    import s3fs
+
+    s3fs.S3FileSystem.clear_instance_cache()
+    client = s3fs.S3FileSystem(use_listings_cache=False, skip_instance_cache=True)
+    if client.exists("videos"):
+        client.rm("videos", recursive=True)
+    client.mkdir("videos")
+    s3_process.seen.clear()
+    yield s3_process
+    s3_process.fault = lambda _seen: ""

@@ -15,8 +15,8 @@ import pytest
 from clipping.chunk_work import make_chunk, plan_chunks, probe_file
 from clipping.errors import FailureKind
 from clipping.models import ChunkRecord, ClipStatus, ProbedSource, SourceFile
+from clipping.outputs import open_output
 from clipping.settings import Execution, Recipe
-from clipping.storage import OutputFolder
 
 pytestmark = pytest.mark.corpus
 
@@ -41,7 +41,7 @@ def clip(corpus: Path, name: str, out: Path) -> tuple[ProbedSource, list[ChunkRe
         fingerprint=f"{path.stat().st_size}-{path.stat().st_mtime_ns}",
     )  # fmt: skip
     probed = probe_file(file, EXECUTION)
-    output = OutputFolder(str(out))
+    output = open_output(str(out))
     chunks = plan_chunks(probed, RECIPE, 64)
     return probed, [make_chunk(c, RECIPE, EXECUTION, output) for c in chunks]
 
@@ -107,7 +107,7 @@ def test_the_lecture(corpus: Path, tmp_path: Path, stride: float, count: int) ->
     recipe = Recipe(clip_len_s=10, clip_stride_s=stride, min_clip_length_s=2, preset="ultrafast")
     chunks = plan_chunks(probe_file(file, EXECUTION), recipe, 32)
     made = [
-        make_chunk(c, recipe, Execution(), OutputFolder(str(tmp_path / "out")), cpus=2)
+        make_chunk(c, recipe, Execution(), open_output(str(tmp_path / "out")), cpus=2)
         for c in chunks
     ]
     clips = [c for record in made for c in record.clips]

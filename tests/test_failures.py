@@ -16,7 +16,9 @@ import pytest
 from clipping import process
 from clipping.chunk_work import plan_chunks, probe_file
 from clipping.errors import FailureKind, FfmpegError, VerificationError
+from clipping.ffmpeg import input_url
 from clipping.models import Chunk, ClipRecord, ClipStatus, SourceFile
+from clipping.reading import Reading
 from clipping.settings import Execution, Recipe
 from clipping.transcoding import Job, transcode
 from clipping.verification import verify_clip
@@ -39,7 +41,9 @@ def outcome(chunk: Chunk, tmp_path: Path, run: process.Runner, **options: object
     scratch = tmp_path / "scratch"
     scratch.mkdir(exist_ok=True)
     recipe = Recipe(clip_len_s=1, clip_stride_s=0.5, preset="ultrafast")
-    job = Job(recipe=recipe, binary=FFMPEG, scratch=scratch, run=run, **options)  # type: ignore[arg-type]
+    file = chunk.source.file
+    reading = Reading(file, input_url(file.uri), run)
+    job = Job(recipe=recipe, reading=reading, binary=FFMPEG, scratch=scratch, **options)  # type: ignore[arg-type]
     published: list[int] = []
 
     def publish(draft: ClipRecord, path: Path) -> ClipRecord:

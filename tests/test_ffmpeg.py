@@ -35,7 +35,7 @@ def test_the_whole_encode_command(video: VideoFacts) -> None:
     )
     command = ffmpeg.encode_command(
         "FFMPEG",
-        "-odd:%d name.mp4",
+        "file:-odd:%d name.mp4",
         video,
         run,
         ffmpeg.picture_filters(video, tone_map=True, deinterlace=True),

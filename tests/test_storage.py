@@ -12,7 +12,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from clipping.errors import FailureKind, StorageError, UsageError
-from clipping.storage import OutputFolder, find_sources, record_name, scratch_folder
+from clipping.inputs import find_sources
+from clipping.outputs import open_output
+from clipping.records import record_name
+from clipping.scratch import scratch_folder
 
 ENDINGS = [".mp4", ".mov"]
 
@@ -129,7 +132,7 @@ def test_record_names_stay_inside_and_within_limits() -> None:
 
 def test_publishing_is_all_or_nothing(tmp_path: Path) -> None:
     """A failed write leaves neither the final name nor a leftover."""
-    output = OutputFolder(str(tmp_path / "out"))
+    output = open_output(str(tmp_path / "out"))
     source = tmp_path / "clip"
     source.write_bytes(b"12345")
     size, digest = output.publish(source, "clips/a.mp4")
@@ -139,12 +142,12 @@ def test_publishing_is_all_or_nothing(tmp_path: Path) -> None:
     blocked.write_text("a file where a folder should be")
     with pytest.raises(StorageError, match="cannot write"):
         output.write_text("metas/v0/a.json", "{}")
-    assert list((tmp_path / "out" / ".partial").iterdir()) == []
+    assert list((tmp_path / "out" / ".partial/all").iterdir()) == []
 
 
 def test_one_run_at_a_time(tmp_path: Path) -> None:
     """A second run on the same output refuses at once and says why."""
-    output = OutputFolder(str(tmp_path / "out"))
+    output = open_output(str(tmp_path / "out"))
     with (
         output.claimed(),
         pytest.raises(UsageError, match="another run is writing"),
@@ -160,7 +163,7 @@ def test_an_output_that_cannot_be_made(tmp_path: Path) -> None:
     (tmp_path / "out").write_text("x")
     with (
         pytest.raises(StorageError, match="cannot write"),
-        OutputFolder(str(tmp_path / "out")).claimed(),
+        open_output(str(tmp_path / "out")).claimed(),
     ):
         pass
 

@@ -1,0 +1,377 @@
+"""Object stores and web servers, through fsspec: look, list, read ranges, write whole objects.
+
+Credentials come from where each store's own tools look for them (environment, profile,
+instance role), on the machine that does the reading or writing. They are never taken from
+settings and never passed on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import re
+import urllib.parse
+from collections.abc import Callable, Generator, Iterable
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+import tenacity
+
+from clipping.errors import ClippingError, FailureKind, StorageError, UsageError
+
+__all__ = [
+    "Found",
+    "NoRangesError",
+    "create",
+    "download",
+    "fetch",
+    "is_remote",
+    "is_web",
+    "listing",
+    "look",
+    "read",
+    "remove",
+    "shown",
+    "split_secret",
+    "write",
+    "write_file",
+]
+
+# Scheme to the extra of this package that brings what fsspec needs for it.
+_EXTRAS = {
+    "s3": "s3",
+    "gs": "gcs",
+    "gcs": "gcs",
+    "az": "azure",
+    "abfs": "azure",
+    "abfss": "azure",
+    "http": "",
+    "https": "",
+}
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
+
+# Query parameters that sign a request (AWS, Google, CloudFront, Azure) and change each time.
+_SIGNING = re.compile(
+    r"(?i:x-amz-.*|x-goog-.*|signature|expires|policy|key-pair-id|awsaccesskeyid|googleaccessid"
+    r"|sig|s[epvrti]|spr|sks|skt|ske|skv|skoid|sktid|sip|token|access_token|auth|hdnts|hdnea)"
+)
+
+T = TypeVar("T")
+
+# What store clients raise, by the package it comes from; anything else is a mistake of ours.
+_CLIENTS = ("botocore", "aiobotocore", "aiohttp", "s3fs", "gcsfs", "google", "azure", "fsspec")
+_TRIES = 4
+
+
+class NoRangesError(ClippingError):
+    """A web server that sends whole files only; the file has to be downloaded first."""
+
+    kind = FailureKind.BAD_INPUT
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """An object: its full URI, size in bytes (None if unknown), and a tag of its content."""
+
+    uri: str
+    size: int | None
+    tag: str
+
+
+def is_remote(uri: str) -> bool:
+    """Whether this names an object rather than a local path. Raises UsageError.
+
+    Raised for schemes that cannot be read, so that they are not taken for local names.
+    """
+    scheme = _scheme(uri)
+    if scheme is None or scheme == "file":
+        return False
+    if scheme not in _EXTRAS:
+        known = ", ".join(f"{s}://" for s in _EXTRAS)
+        raise UsageError(f"{shown(uri)}: cannot read {scheme}://; known are local paths, {known}")
+    return True
+
+
+def is_web(uri: str) -> bool:
+    """Whether this is a plain web address, which cannot be listed."""
+    return _scheme(uri) in ("http", "https")
+
+
+def _scheme(uri: str) -> str | None:
+    found = _SCHEME.match(uri)
+    return found[1].lower() if found else None
+
+
+def split_secret(uri: str) -> tuple[str, str]:
+    """A web address without what signs it, and the full address if that differs.
+
+    Credentials and signatures let whoever sees them in; they do not tell which file it is.
+    """
+    if not is_web(uri):
+        return uri, ""
+    parts = urllib.parse.urlsplit(uri)
+    pairs = parts.query.split("&") if parts.query else []
+    kept = [p for p in pairs if not _SIGNING.fullmatch(p.partition("=")[0])]
+    host = parts.netloc.rpartition("@")[2]
+    plain = urllib.parse.urlunsplit((parts.scheme, host, parts.path, "&".join(kept), ""))
+    return plain, uri if plain != urllib.parse.urldefrag(uri)[0] else ""
+
+
+def shown(uri: str) -> str:
+    """A URI as it may be shown: without credentials and signatures."""
+    return split_secret(uri)[0]
+
+
+@cache
+def _filesystem(scheme: str) -> Any:
+    """The store's client; one a process. Raises UsageError if its package is missing."""
+    fsspec: Any = importlib.import_module("fsspec")
+    options: dict[str, Any] = {"use_listings_cache": False}
+    if scheme in ("http", "https"):
+        # A read that hangs has to end; long bodies are read in blocks, so that none is long.
+        timeouts: Any = importlib.import_module("aiohttp").ClientTimeout
+        options["client_kwargs"] = {"timeout": timeouts(total=120, sock_connect=20, sock_read=60)}
+        options["encoded"] = True
+    try:
+        return fsspec.filesystem(scheme, **options)
+    except ImportError:
+        extra = _EXTRAS[scheme]
+        raise UsageError(
+            f"{scheme}:// needs a package that is not installed: install"
+            f" 'prefect-video-clipping[{extra}]' (with uv: uv sync --extra {extra})"
+        ) from None
+
+
+def _reach(uri: str) -> tuple[Any, str]:
+    """The client of a URI's store, and the URI as the client takes it."""
+    filesystem = _filesystem(_scheme(uri) or "")
+    if is_web(uri):
+        # Characters that no address may hold are encoded; what is encoded stays as it is.
+        return filesystem, urllib.parse.quote(uri, safe="%/:=&?~#+!$,;'@()*[]")
+    return filesystem, uri
+
+
+@contextmanager
+def _told(verb: str, uri: str) -> Generator[None]:
+    """Turn whatever a store's client raises into a StorageError without secrets in it."""
+    name = shown(uri)
+    try:
+        yield
+    except ClippingError:
+        raise
+    except FileNotFoundError:
+        message = f"cannot {verb} {name}: there is no such object"
+        raise StorageError(message, FailureKind.NOT_FOUND) from None
+    except FileExistsError:
+        raise
+    except Exception as error:
+        if not isinstance(error, (OSError, asyncio.TimeoutError)) and not type(
+            error
+        ).__module__.startswith(_CLIENTS):
+            raise
+        message, kind = _reason(error)
+        raise StorageError(f"cannot {verb} {name}: {message}", kind) from None
+
+
+def _reason(error: Exception) -> tuple[str, FailureKind]:
+    """What a store's client complained of, in its words where those hold no address."""
+    status: Any = getattr(error, "status", None)
+    if isinstance(response := getattr(error, "response", None), dict):  # botocore
+        answer = cast("dict[str, dict[str, Any]]", response)
+        details = answer.get("Error", {})
+        status = answer.get("ResponseMetadata", {}).get("HTTPStatusCode")
+        words = f"{details.get('Code', '')}: {details.get('Message', '')}".strip(": ")
+    elif status is not None:
+        words = f"HTTP status {status}"
+    elif isinstance(error, (asyncio.TimeoutError, TimeoutError)):
+        words = "no answer in time"
+    else:
+        words = re.sub(r"https?://\S+", "the server", str(error)) or type(error).__name__
+    named = type(error).__name__
+    denied = isinstance(error, PermissionError) or status in (401, 403)
+    if denied or "Credential" in named or "credentials" in words.lower():
+        hint = "check this machine's credentials for it"
+        return f"access denied ({words}); {hint}", FailureKind.DENIED
+    if status is not None and 400 <= int(status) < 500 and int(status) not in (408, 425, 429):
+        return words, FailureKind.NOT_FOUND if status in (404, 410) else FailureKind.BAD_INPUT
+    return words[:300], FailureKind.IO
+
+
+def _passes(error: BaseException) -> bool:
+    return isinstance(error, ClippingError) and error.kind.passes
+
+
+def _patiently(work: Callable[[], T]) -> T:
+    """Do `work`, again after a pause while what went wrong can pass."""
+    retrying: Any = tenacity.Retrying(
+        retry=tenacity.retry_if_exception(_passes),
+        stop=tenacity.stop_after_attempt(_TRIES),
+        wait=tenacity.wait_random_exponential(multiplier=0.3, max=8),
+        reraise=True,
+    )
+    return retrying(work)
+
+
+def look(uri: str) -> Found | None:
+    """What is at a URI; None if it is a folder (a common prefix). Raises StorageError."""
+    client, path = _reach(uri)
+
+    def ask() -> Found | None:
+        with _told("find", uri):
+            info: dict[str, Any] = client.info(path)
+            return None if info.get("type") == "directory" else _found(uri, info)
+
+    return _patiently(ask)
+
+
+def _found(uri: str, info: dict[str, Any]) -> Found:
+    size = info.get("size")
+    tag = next((str(info[k]).strip('"') for k in _TAGS if info.get(k)), "")
+    return Found(uri, None if size is None else int(size), tag)
+
+
+# Where stores tell that an object is another one now.
+_TAGS = (
+    *("ETag", "etag", "generation", "md5Hash", "content_md5", "Content-MD5"),
+    *("LastModified", "last_modified", "updated", "mtime", "Last-Modified"),
+)
+
+
+def listing(uri: str) -> Iterable[Found]:
+    """Every object below a prefix, or that a pattern matches, in order; one listing.
+
+    Raises StorageError.
+    """
+    client, path = _reach(uri)
+    scheme = _scheme(uri)
+
+    def ask() -> dict[str, dict[str, Any]]:
+        with _told("list", uri):
+            has_pattern = any(c in uri for c in "*?[")
+            return (client.glob if has_pattern else client.find)(path, detail=True)
+
+    try:
+        entries = _patiently(ask)
+    except StorageError as error:
+        if error.kind is FailureKind.NOT_FOUND:
+            return
+        raise
+    for name in sorted(entries):
+        info = entries[name]
+        if info.get("type") == "file" and not name.endswith("/"):
+            yield _found(f"{scheme}://{name}", info)
+
+
+def fetch(uri: str, start: int, end: int, size: int) -> bytes:
+    """Bytes `[start, end)` of an object of `size` bytes.
+
+    Raises StorageError, and NoRangesError if the server sends whole files only.
+    """
+    client, path = _reach(uri)
+
+    def ask() -> bytes:
+        with _told("read", uri):
+            if not is_web(uri):
+                got: bytes = client.cat_file(path, start=start, end=end)
+            else:
+                try:
+                    with client.open(path, cache_type="none", block_size=end, size=size) as body:
+                        body.seek(start)
+                        got = body.read(end - start)
+                except ValueError as error:
+                    message = f"{shown(uri)}: the server gives no byte ranges ({error})"
+                    raise NoRangesError(message) from None
+            if len(got) != end - start:
+                message = f"cannot read {shown(uri)}: {len(got)} bytes came for {end - start}"
+                raise StorageError(message, FailureKind.IO)
+            return got
+
+    return _patiently(ask)
+
+
+def download(uri: str, path: Path) -> None:
+    """Copy an object into a local file. Raises StorageError."""
+    client, name = _reach(uri)
+
+    def ask() -> None:
+        with _told("download", uri):
+            client.get_file(name, str(path))
+
+    _patiently(ask)
+
+
+def read(uri: str) -> bytes | None:
+    """A small object's content, or None if there is none. Raises StorageError."""
+    client, path = _reach(uri)
+
+    def ask() -> bytes:
+        with _told("read", uri):
+            # With a start, s3fs asks for the object at once, without asking for its size first.
+            return client.cat_file(path, start=0)
+
+    try:
+        return _patiently(ask)
+    except StorageError as error:
+        if error.kind is FailureKind.NOT_FOUND:
+            return None
+        if "InvalidRange" in error.message or "416" in error.message:
+            return b""
+        raise
+
+
+def write(uri: str, content: bytes) -> None:
+    """Put an object; it appears as a whole or not at all. Raises StorageError."""
+    client, path = _reach(uri)
+
+    def put() -> None:
+        with _told("write", uri):
+            client.pipe_file(path, content)
+
+    _patiently(put)
+
+
+def create(uri: str, content: bytes) -> bool:
+    """Put an object unless there is one; whether it was put. Raises StorageError.
+
+    Stores decide this themselves (S3: If-None-Match), so that of two at once only one wins.
+    """
+    client, path = _reach(uri)
+    try:
+        with _told("write", uri):
+            client.pipe_file(path, content, mode="create")
+    except FileExistsError:
+        return False
+    except StorageError as error:
+        if "PreconditionFailed" in error.message or "ConditionNotMet" in error.message:
+            return False
+        raise
+    return True
+
+
+def write_file(uri: str, path: Path) -> None:
+    """Put a local file as an object; it appears as a whole or not at all. Raises StorageError."""
+    client, name = _reach(uri)
+
+    def put() -> None:
+        with _told("write", uri):
+            client.put_file(str(path), name)
+
+    _patiently(put)
+
+
+def remove(uri: str) -> None:
+    """Remove an object if it is there. Raises StorageError."""
+    client, path = _reach(uri)
+
+    def ask() -> None:
+        with _told("remove", uri):
+            client.rm_file(path)
+
+    try:
+        _patiently(ask)
+    except StorageError as error:
+        if error.kind is not FailureKind.NOT_FOUND:
+            raise

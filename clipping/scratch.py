@@ -1,0 +1,67 @@
+"""Temporary folders on this node, with room checked first and leftovers swept."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import shutil
+import tempfile
+from collections.abc import Generator
+from pathlib import Path
+
+from clipping.errors import FailureKind, StorageError
+
+__all__ = ["local_error", "scratch_folder"]
+
+_SHM = Path("/dev/shm")  # noqa: S108
+
+
+def local_error(verb: str, path: str, error: OSError) -> StorageError:
+    """A failed call on the local file system as an error for a person."""
+    full = error.errno in (28, 122)  # ENOSPC, EDQUOT
+    kind = FailureKind.DISK_FULL if full else FailureKind.IO
+    return StorageError(f"cannot {verb} {path}: {error.strerror or error}", kind)
+
+
+@contextlib.contextmanager
+def scratch_folder(chosen: str, need: int, *, needed: bool = False) -> Generator[Path]:
+    """A temporary folder on this node with room for `need` bytes, removed afterwards.
+
+    chosen: where to make it; empty means memory while that has four times the room, then the
+    system's temporary folder. Folders that dead processes left are removed first.
+    needed: `need` is no guess: raise StorageError at once where there is less room.
+    """
+    parent = Path(chosen) if chosen else Path(tempfile.gettempdir())
+    if not chosen and _SHM.is_dir() and shutil.disk_usage(_SHM).free > 4 * need:
+        parent = _SHM
+    try:
+        parent.mkdir(parents=True, exist_ok=True)
+        _sweep(parent)
+        free = shutil.disk_usage(parent).free
+        folder = Path(tempfile.mkdtemp(prefix="clipping-", dir=parent))
+        lock = open(folder / ".lock", "w")  # noqa: SIM115
+        fcntl.flock(lock, fcntl.LOCK_EX)
+    except OSError as error:
+        raise local_error("write", str(parent), error) from None
+    try:
+        if needed and free < need:
+            raise StorageError(
+                f"{parent} has {free / 1e9:.1f} GB free, {need / 1e9:.1f} GB are needed to"
+                " download the file; set scratch_dir to a folder with more room",
+                FailureKind.DISK_FULL,
+            )
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        lock.close()
+
+
+def _sweep(parent: Path) -> None:
+    """Remove the folders whose owner is gone: nobody holds their lock."""
+    for folder in parent.glob("clipping-*"):
+        try:
+            with open(folder / ".lock") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(folder, ignore_errors=True)
+        except OSError:
+            continue

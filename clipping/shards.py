@@ -1,0 +1,46 @@
+"""Splitting sources between runs that do not talk to each other. Pure."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+
+__all__ = ["ALL", "in_shard", "manifest_name", "shard_label", "shard_parts"]
+
+ALL = "all"
+
+
+def in_shard(shard: str) -> Callable[[str], bool]:
+    """Whether a key falls to shard "i/n", by its SHA-256: the same on every machine.
+
+    Without a shard, all do. Raises ValueError for anything but "1/n" to "n/n".
+    """
+    if not shard:
+        return lambda _key: True
+    number, count = shard_parts(shard)
+
+    def falls(key: str) -> bool:
+        digest = hashlib.sha256(key.encode("utf-8", "surrogateescape")).digest()
+        return int.from_bytes(digest[:8], "big") % count == number - 1
+
+    return falls
+
+
+def shard_label(shard: str) -> str:
+    """A shard as it stands in names: "3-of-16"; "all" without one."""
+    return "{}-of-{}".format(*shard_parts(shard)) if shard else ALL
+
+
+def shard_parts(shard: str) -> tuple[int, int]:
+    """Number (from 1) and count of a shard like "3/16". Raises ValueError."""
+    number, _, count = shard.partition("/")
+    if not (number.strip().isdecimal() and count.strip().isdecimal()):
+        raise ValueError(f"a shard is given as NUMBER/COUNT, like 3/16, not {shard!r}")
+    if not 1 <= int(number) <= int(count):
+        raise ValueError(f"shard {shard!r}: the number goes from 1 to the count")
+    return int(number), int(count)
+
+
+def manifest_name(shard: str) -> str:
+    """Where a run's manifest lies below the output."""
+    return f"manifests/{shard_label(shard)}.parquet" if shard else "manifest.parquet"
