@@ -11,19 +11,22 @@ from __future__ import annotations
 import io
 import re
 import secrets
+import socket
 import threading
-from collections.abc import Callable, Generator
+from collections import OrderedDict
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
-from functools import lru_cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from clipping.errors import ClippingError
 
 __all__ = ["Blocks", "SeekableReader", "served"]
 
-BLOCK_BYTES = 4 * 1024 * 1024
-_BLOCKS_KEPT = 12
+_BLOCK_BYTES = 64 * 1024
+_BLOCKS_KEPT = 1024
+_MOST_AHEAD = 64
+_SEND_BUFFER_BYTES = 32 * 1024
 
 # Gives bytes [start, end) of an object, or raises a ClippingError.
 Fetch = Callable[[int, int], bytes]
@@ -36,39 +39,59 @@ class Blocks:
     connection only breaks off).
     """
 
-    def __init__(self, fetch: Fetch, size: int, block_bytes: int = BLOCK_BYTES) -> None:
+    def __init__(self, fetch: Fetch, size: int) -> None:
         self.size = size
         self.failure: ClippingError | None = None
         self._fetch = fetch
-        self._length = block_bytes
-        self._block = lru_cache(_BLOCKS_KEPT)(self._read_block)
+        self._kept: OrderedDict[int, bytes] = OrderedDict()
+        self._lock = threading.Lock()
 
-    def resized(self, block_bytes: int) -> Blocks:
-        """The same object in blocks of another size."""
-        return Blocks(self._fetch, self.size, block_bytes)
+    def read(self, start: int, end: int, ahead: int = 1) -> bytes:
+        """Bytes from `start` on, at most up to `end` and to the end of one block.
 
-    def _read_block(self, number: int) -> bytes:
-        start = number * self._length
+        ahead: how many blocks to fetch in one request if this one is not there. Raises what
+        the fetch raises.
+        """
+        if start >= min(end, self.size):
+            return b""
+        number, offset = divmod(start, _BLOCK_BYTES)
+        with self._lock:
+            block = self._kept.get(number)
+            if block is not None:
+                self._kept.move_to_end(number)
+        if block is None:
+            block = self._fetch_blocks(number, ahead)
+        return block[offset : offset + end - start]
+
+    def _fetch_blocks(self, first: int, ahead: int) -> bytes:
+        start = first * _BLOCK_BYTES
         try:
-            return self._fetch(start, min(self.size, start + self._length))
+            content = self._fetch(start, min(self.size, start + ahead * _BLOCK_BYTES))
         except ClippingError as error:
             self.failure = error
             raise
-
-    def read(self, start: int, end: int) -> bytes:
-        """Bytes from `start` on, at most up to `end` and to the end of one block."""
-        if start >= min(end, self.size):
-            return b""
-        number, offset = divmod(start, self._length)
-        return self._block(number)[offset : offset + end - start]
+        with self._lock:
+            for at in range(0, len(content), _BLOCK_BYTES):
+                self._kept[first + at // _BLOCK_BYTES] = content[at : at + _BLOCK_BYTES]
+            while len(self._kept) > _BLOCKS_KEPT:
+                self._kept.popitem(last=False)
+        return content[:_BLOCK_BYTES]
 
     def read_all(self, start: int, end: int) -> bytes:
         """Bytes from `start` up to `end` or the end of the object."""
-        parts: list[bytes] = []
-        while part := self.read(start, end):
-            parts.append(part)
+        return b"".join(self.stream(start, end))
+
+    def stream(self, start: int, end: int) -> Iterator[bytes]:
+        """Bytes from `start` up to `end`, in pieces; requests grow as the reading goes on.
+
+        Whoever jumps about in a file pays for a small block each time, whoever reads on gets
+        large ones.
+        """
+        ahead = 1
+        while part := self.read(start, end, ahead):
+            yield part
             start += len(part)
-        return b"".join(parts)
+            ahead = min(_MOST_AHEAD, ahead * 2)
 
 
 class SeekableReader(io.RawIOBase):
@@ -79,6 +102,8 @@ class SeekableReader(io.RawIOBase):
         self._blocks = blocks
         self._holes = holes or []
         self._at = 0
+        self._ahead = 1
+        self._expected = 0
 
     def seekable(self) -> bool:
         """It is."""
@@ -104,12 +129,14 @@ class SeekableReader(io.RawIOBase):
         for start, stop in self._holes:
             if start <= self._at < stop:
                 found = bytes(max(0, min(end, stop) - self._at))
-                break
+                self._at += len(found)
+                return found
             if self._at < start < end:
                 end = start
-        else:
-            found = self._blocks.read(self._at, end)
+        self._ahead = min(_MOST_AHEAD, self._ahead * 2) if self._at == self._expected else 1
+        found = self._blocks.read(self._at, end, self._ahead)
         self._at += len(found)
+        self._expected = self._at
         return found
 
 
@@ -145,10 +172,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Range", f"bytes {start}-{end - 1}/{blocks.size}")
         self.end_headers()
         try:
-            while body and start < end:
-                block = blocks.read(start, end)
-                self.wfile.write(block)
-                start += len(block)
+            for part in blocks.stream(start, end) if body else ():
+                self.wfile.write(part)
         except (ConnectionError, TimeoutError):
             self.close_connection = True  # ffmpeg has read enough, or seeks
         except ClippingError:
@@ -161,6 +186,12 @@ class _Handler(BaseHTTPRequestHandler):
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
     block_on_close = False
+
+    def get_request(self) -> tuple[socket.socket, Any]:
+        """Accept a connection; what is sent but not read yet was fetched for nothing."""
+        connection, address = super().get_request()
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER_BYTES)
+        return connection, address
 
 
 _lock = threading.Lock()

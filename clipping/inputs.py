@@ -329,6 +329,8 @@ def _look_at(
 
 def _remote_file(key: str, entry: _Entry) -> SourceFile:
     plain, signed = remote.split_secret(entry.path)
+    if "\n" in plain or "\r" in plain:
+        raise SourceError(f"{key!r}: a name with a line break cannot be read; rename it")
     try:
         there = entry.listed or remote.look(entry.path)
     except StorageError as error:

@@ -18,7 +18,6 @@ from clipping.models import SourceFile
 from clipping.scratch import scratch_folder
 
 _WORTH_HOLES = 16 * 1024 * 1024
-_INDEX_BLOCK_BYTES = 128 * 1024
 
 __all__ = ["Reading", "fingerprint", "opened", "still_the_same"]
 
@@ -60,10 +59,8 @@ class Reading:
         """
         if self.blocks is None or self.blocks.size < _WORTH_HOLES:
             return None
-        # Small blocks: headers lie scattered in a fragmented file.
-        sparse = self.blocks.resized(_INDEX_BLOCK_BYTES)
-        holes = media_holes(sparse.read_all, sparse.size)
-        return self._container(sparse, holes, fflags="+noparse+nofillin") if holes else None
+        holes = media_holes(self.blocks.read_all, self.blocks.size)
+        return self._container(self.blocks, holes, fflags="+noparse+nofillin") if holes else None
 
     def container(self) -> Any:
         """The source opened by PyAV. Raises av.error.FFmpegError and StorageError."""
@@ -100,8 +97,8 @@ def opened(
 
         blocks = Blocks(fetch, size)
         try:
-            if size:
-                blocks.read(0, 1)
+            if remote.is_web(file.uri) and size:
+                blocks.read(size - 1, size)  # a server without ranges still gives the start
         except remote.NoRangesError:
             folder = stack.enter_context(scratch_folder(scratch_dir, size, needed=True))
             remote.download(address, folder / "source")

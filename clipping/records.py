@@ -31,8 +31,8 @@ _NAME_LIMIT = 900  # bytes in all: S3 takes 1024 in a key, the output's prefix a
 def record_name(key: str, suffix: str) -> str:
     """The relative path of a source's record: its key and `suffix`, within what stores take.
 
-    A part of the key that is too long, empty, or would lead elsewhere is replaced by its start
-    and a digest, so that two keys never share a record.
+    A part of the key that is too long, empty, not printable, or would lead elsewhere is replaced
+    by its start and a digest, so that two keys never share a record.
     """
     parts = key.split("/")
     name = "/".join([*(_fitting(p, "") for p in parts[:-1]), _fitting(parts[-1], suffix)])
@@ -42,7 +42,7 @@ def record_name(key: str, suffix: str) -> str:
 
 
 def _fitting(part: str, suffix: str) -> str:
-    fits = len((part + suffix).encode()) <= _PART_LIMIT
+    fits = len((part + suffix).encode()) <= _PART_LIMIT and part.isprintable()
     return part + suffix if fits and part not in ("", ".", "..") else _digested(part, suffix)
 
 
@@ -50,6 +50,7 @@ def _digested(part: str, suffix: str) -> str:
     digest = hashlib.sha256(part.encode()).hexdigest()[:16]
     room = _PART_LIMIT - len(suffix.encode()) - len(digest) - 1
     start = part.encode()[:room].decode(errors="ignore").replace("/", "_").strip(".")
+    start = "".join(c if c.isprintable() else "_" for c in start)
     return f"{start}~{digest}{suffix}"
 
 

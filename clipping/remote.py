@@ -63,7 +63,7 @@ T = TypeVar("T")
 
 # What store clients raise, by the package it comes from; anything else is a mistake of ours.
 _CLIENTS = ("botocore", "aiobotocore", "aiohttp", "s3fs", "gcsfs", "google", "azure", "fsspec")
-_TRIES = 4
+_TRIES = 6
 
 
 class NoRangesError(ClippingError):
@@ -135,8 +135,12 @@ def _filesystem(scheme: str) -> Any:
         timeouts: Any = importlib.import_module("aiohttp").ClientTimeout
         options["client_kwargs"] = {"timeout": timeouts(total=120, sock_connect=20, sock_read=60)}
         options["encoded"] = True
+    elif scheme == "s3":
+        options["config_kwargs"] = {"retries": {"max_attempts": 0}}
     try:
-        return fsspec.filesystem(scheme, **options)
+        client: Any = fsspec.filesystem(scheme, **options)
+        client.retries = 1  # all stores are tried again alike, by `_patiently`
+        return client
     except ImportError:
         extra = _EXTRAS[scheme]
         raise UsageError(
@@ -162,9 +166,13 @@ def _told(verb: str, uri: str) -> Generator[None]:
         yield
     except ClippingError:
         raise
-    except FileNotFoundError:
-        message = f"cannot {verb} {name}: there is no such object"
-        raise StorageError(message, FailureKind.NOT_FOUND) from None
+    except FileNotFoundError as error:
+        # fsspec calls whatever went wrong on the web "not found".
+        cause = error.__cause__
+        message, kind = "there is no such object", FailureKind.NOT_FOUND
+        if is_web(uri) and isinstance(cause, Exception) and getattr(cause, "status", 0) != 404:
+            message, kind = _reason(cause)
+        raise StorageError(f"cannot {verb} {name}: {message}", kind) from None
     except FileExistsError:
         raise
     except Exception as error:
@@ -209,7 +217,7 @@ def _patiently(work: Callable[[], T]) -> T:
     retrying: Any = tenacity.Retrying(
         retry=tenacity.retry_if_exception(_passes),
         stop=tenacity.stop_after_attempt(_TRIES),
-        wait=tenacity.wait_random_exponential(multiplier=0.3, max=8),
+        wait=tenacity.wait_random_exponential(multiplier=0.5, max=10),
         reraise=True,
     )
     return retrying(work)

@@ -75,6 +75,16 @@ def counter_video(
     return [((p - pts[0]) * time_base, n) for n, p in enumerate(pts)]
 
 
+def large_video(path: Path, seconds: int, *options: str) -> None:
+    """Noise with a tone, about 1.5 MB a second."""
+    ffmpeg(
+        *["-f", "lavfi", "-i", f"nullsrc=s=640x360:r=25:d={seconds},noise=alls=60:allf=t"],
+        *["-f", "lavfi", "-i", f"sine=f=440:d={seconds}"],
+        *["-c:v", "libx264", "-preset", "ultrafast", "-b:v", "12M", "-g", "50", "-c:a", "aac"],
+        *["-pix_fmt", "yuv420p", *options, path],
+    )
+
+
 def steady(frames: int, rate: Fraction | int = 24) -> tuple[list[int], Fraction]:
     """PTS and time base of a constant frame rate."""
     rate = Fraction(rate)
