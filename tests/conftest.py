@@ -105,8 +105,28 @@ def corpus() -> Path:
 
 
 @pytest.fixture(scope="session")
-def prefect_ray() -> Iterator[None]:
-    """A real Prefect server on a database of its own, and a real Ray with two CPUs."""
+def s3_process() -> Iterator[S3]:
+    """An S3 server for the session, and the environment that leads to it."""
+    with s3_server() as store:
+        values = {
+            "AWS_ENDPOINT_URL": store.url,
+            "AWS_ACCESS_KEY_ID": KEY_ID,
+            "AWS_SECRET_ACCESS_KEY": SECRET,
+            "AWS_DEFAULT_REGION": "us-east-1",
+        }
+        os.environ.update(values)
+        yield store
+        for name in values:
+            os.environ.pop(name, None)
+
+
+@pytest.fixture(scope="session")
+def prefect_ray(s3_process: S3) -> Iterator[None]:
+    """A real Prefect server on a database of its own, and a real Ray with two CPUs.
+
+    Ray's workers know the S3 server from the environment that they start with.
+    """
+    assert s3_process.url
     import ray
     from prefect.settings import PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW, temporary_settings
     from prefect.testing.utilities import prefect_test_harness
@@ -127,22 +147,6 @@ def prefect_ray() -> Iterator[None]:
         )
         yield
         ray.shutdown()
-
-
-@pytest.fixture(scope="session")
-def s3_process() -> Iterator[S3]:
-    """An S3 server for the session, and the environment that leads to it."""
-    with s3_server() as store:
-        values = {
-            "AWS_ENDPOINT_URL": store.url,
-            "AWS_ACCESS_KEY_ID": KEY_ID,
-            "AWS_SECRET_ACCESS_KEY": SECRET,
-            "AWS_DEFAULT_REGION": "us-east-1",
-        }
-        os.environ.update(values)
-        yield store
-        for name in values:
-            os.environ.pop(name, None)
 
 
 @pytest.fixture

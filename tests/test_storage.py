@@ -16,6 +16,7 @@ from clipping.inputs import find_sources
 from clipping.outputs import open_output
 from clipping.records import record_name
 from clipping.scratch import scratch_folder
+from clipping.shards import in_shard
 
 ENDINGS = [".mp4", ".mov"]
 
@@ -181,3 +182,52 @@ def test_scratch_is_removed_and_what_the_dead_left_too(tmp_path: Path) -> None:
         assert stat.S_ISDIR(mine.stat().st_mode)
     assert not mine.exists()
     assert not other.exists()
+
+
+def test_shards_split_every_key_once_and_stay_put() -> None:
+    """Each key falls to one shard of a count, by a hash that is the same everywhere."""
+    keys = [f"videos/{i}.mp4" for i in range(500)]
+    falls = [in_shard(f"{i}/7") for i in range(1, 8)]
+    owners = [[f(key) for f in falls].index(True) for key in keys]
+    assert all(sum(f(key) for f in falls) == 1 for key in keys)
+    assert min(owners.count(i) for i in range(7)) > 40
+    assert owners[:6] == [2, 6, 0, 4, 1, 2]
+    assert all(in_shard("")(key) for key in keys)
+
+
+@pytest.mark.parametrize("shard", ["3", "0/4", "5/4", "a/b", "1/0", "-1/4", "1/4/2"])
+def test_a_shard_that_makes_no_sense_is_refused(shard: str) -> None:
+    """Told with what a shard looks like."""
+    with pytest.raises(ValueError, match="shard"):
+        in_shard(shard)
+
+
+def test_runs_of_shards_share_a_folder(tmp_path: Path) -> None:
+    """Shards of one count go side by side; the whole, the same, or another count is refused."""
+    out = str(tmp_path / "out")
+    with open_output(out, "1/2").claimed(), open_output(out, "2/2").claimed():
+        for shard in ("", "1/2", "1/3"):
+            with (
+                pytest.raises(UsageError, match="another run"),
+                open_output(out, shard).claimed(),
+            ):
+                pass
+    # One that begins must not sweep away what another is writing.
+    theirs = tmp_path / "out/.partial/1-of-2/half"
+    theirs.parent.mkdir(parents=True)
+    theirs.touch()
+    with open_output(out, "2/2").claimed():
+        assert theirs.exists()
+    with open_output(out).claimed():
+        assert not theirs.exists()
+
+
+def test_a_sharded_search_finds_its_share(tmp_path: Path) -> None:
+    """The shards of a folder together hold all of it: videos, other files, and bad ones."""
+    for i in range(20):
+        (tmp_path / f"{i}.mp4").write_bytes(b"x")
+        (tmp_path / f"{i}.doc").write_bytes(b"x")
+    parts = [find_sources([str(tmp_path)], ENDINGS, shard=f"{i}/3") for i in (1, 2, 3)]
+    assert sum(len(p.sources) for p in parts) == 20
+    assert sum(len(p.passed_over) for p in parts) == 20
+    assert len({s.key for p in parts for s in p.sources}) == 20
