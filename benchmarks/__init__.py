@@ -1,0 +1,1 @@
+"""Measurements that people can repeat; not tests, and not installed."""

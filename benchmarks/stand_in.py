@@ -1,0 +1,100 @@
+"""The flow with tasks that answer at once."""
+
+import time
+from fractions import Fraction
+from typing import Any
+
+import psutil
+from prefect import flow, task
+from prefect.cache_policies import NO_CACHE
+
+from clipping.frames import FrameTimes, pack
+from clipping.models import (
+    Chunk,
+    ChunkRecord,
+    ClipRecord,
+    ClipStatus,
+    ProbedSource,
+    Source,
+    SourceFile,
+    VideoFacts,
+)
+from clipping.reporting import Tally
+from clipping.settings import Execution, Recipe, resolve
+from flows.campaign import Campaign
+from flows.submitting import ConnectedRayTaskRunner
+
+__all__ = ["idle_flow"]
+
+_RATE, _SECONDS = 25, 10
+_SAMPLE_EVERY = 2.0
+
+
+@task(name="probe stand-in", cache_policy=NO_CACHE)
+def probe(files: list[SourceFile], execution: Execution) -> list[ProbedSource]:
+    """As many ten-second clips as `stall_timeout_s` says, which has no other use here."""
+    return [_probed(file, int(execution.stall_timeout_s)) for file in files]
+
+
+def _probed(file: SourceFile, chunks: int) -> ProbedSource:
+    frames = chunks * _SECONDS * _RATE
+    times = FrameTimes.of(range(frames), range(0, frames, 50), 1, Fraction(1, _RATE))
+    video = VideoFacts(
+        container="mov,mp4", stream=0, codec="h264", profile=None, coded_width=640,
+        coded_height=360, width=640, height=360, rotation=0, pixel_format="yuv420p", bit_depth=8,
+        color_range=None, color_space=None, color_primaries=None, color_transfer=None,
+        field_order="progressive", sample_aspect_ratio=None, time_base=Fraction(1, _RATE),
+        average_rate=Fraction(_RATE), nominal_rate=Fraction(_RATE), bit_rate=1_000_000,
+        bit_rate_estimated=False, first_pts=0, end_pts=frames, frame_count=frames,
+        nominal_duration=1, index="packets", seekable=True, tidy_seek=True,
+    )  # fmt: skip
+    return ProbedSource(
+        file=file,
+        source=Source(file=file, video=video, audio=()),
+        frame_pts=pack(times.pts),
+        keyframes=pack(times.keyframes),
+    )
+
+
+@task(name="chunk stand-in", cache_policy=NO_CACHE)
+def transcode(chunk: Chunk, recipe: Recipe, **_rest: Any) -> ChunkRecord:
+    """A record as of a chunk that was made, without making it."""
+    return ChunkRecord(
+        source_key=chunk.source.file.key,
+        chunk=chunk.number,
+        recipe_digest=recipe.digest(),
+        fingerprint=chunk.source.file.fingerprint,
+        clips=tuple(ClipRecord(clip=c, status=ClipStatus.WRITTEN, bytes=1) for c in chunk.clips),
+    )
+
+
+class _Watched(Campaign):
+    """A campaign that notes the driver's memory as it goes, in MB."""
+
+    def watch(self) -> list[int]:
+        """Run, and return the resident size every two seconds."""
+        me, noted, last = psutil.Process(), list[int](), 0.0
+        show = self._show
+
+        def noting(*arguments: Any) -> None:
+            nonlocal last
+            show(*arguments)
+            if time.monotonic() - last > _SAMPLE_EVERY:
+                last = time.monotonic()
+                noted.append(me.memory_info().rss // 1_000_000)
+
+        self._show = noting  # type: ignore[method-assign]
+        self.run()
+        return [*noted, me.memory_info().rss // 1_000_000]
+
+
+@flow(name="orchestration benchmark", task_runner=ConnectedRayTaskRunner())
+def idle_flow(
+    videos: str, output: str, recipe: Recipe, execution: Execution, chunks_per_video: int
+) -> tuple[list[int], Tally]:
+    """Run a campaign whose tasks do nothing."""
+    settings = resolve(
+        recipe, execution, input=[videos], output=output, stall_timeout_s=chunks_per_video
+    )
+    campaign = _Watched(settings, probe, transcode)
+    return campaign.watch(), campaign.tally
