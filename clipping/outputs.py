@@ -83,8 +83,9 @@ def open_output(root: str, shard: str = "") -> Output:
 
 def _refusal(root: str, holder: str = "") -> UsageError:
     by = f" ({holder})" if holder else ""
+    dead = "; if it died, its hold ends within two minutes" if holder else ""
     return UsageError(
-        f"another run{by} is writing into {root}; wait for it, or choose another --output"
+        f"another run{by} is writing into {root}; wait for it, or choose another --output{dead}"
     )
 
 

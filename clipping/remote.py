@@ -169,7 +169,8 @@ def _told(verb: str, uri: str) -> Generator[None]:
     except FileNotFoundError as error:
         # fsspec calls whatever went wrong on the web "not found".
         cause = error.__cause__
-        message, kind = "there is no such object", FailureKind.NOT_FOUND
+        what = "bucket" if verb == "write" else "object"
+        message, kind = f"there is no such {what}", FailureKind.NOT_FOUND
         if is_web(uri) and isinstance(cause, Exception) and getattr(cause, "status", 0) != 404:
             message, kind = _reason(cause)
         raise StorageError(f"cannot {verb} {name}: {message}", kind) from None

@@ -6,6 +6,7 @@ import itertools
 import json
 import os
 import threading
+import time
 from fractions import Fraction
 from pathlib import Path
 
@@ -379,6 +380,29 @@ def test_one_run_holds_a_prefix() -> None:
     with open_output(OUT).claimed():
         pass
     assert keys("out/.locks") == []
+
+
+@pytest.mark.usefixtures("s3")
+def test_a_lease_is_renewed_while_it_is_held(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Or a long run would lose it; and it is gone when the run has ended."""
+    monkeypatch.setattr("clipping.lease._RENEW_SECONDS", 0.05)
+    with open_output(OUT).claimed():
+        first = remote.read(f"{OUT}/.locks/all.json")
+        time.sleep(0.5)
+        second = remote.read(f"{OUT}/.locks/all.json")
+        assert json.loads(second or b"")["renewed"] > json.loads(first or b"")["renewed"]
+        assert json.loads(second or b"")["id"] == json.loads(first or b"")["id"]
+    assert keys("out/.locks") == []
+
+
+@pytest.mark.usefixtures("s3")
+def test_an_output_in_no_bucket_is_told() -> None:
+    """By the name of what is missing."""
+    with (
+        pytest.raises(StorageError, match=r"cannot write s3://nowhere/.*no such bucket"),
+        open_output("s3://nowhere/out").claimed(),
+    ):
+        pass
 
 
 @pytest.mark.usefixtures("s3")
