@@ -3,13 +3,24 @@
 python flows/clip_flow.py --input VIDEOS --output clips/
 """
 
-if __name__ == "__main__":
-    # As a script this file is only a door. The tasks then live in one module, the installed
-    # `flows.clip_flow`, whoever starts the flow, and Ray's workers find them by that name. It
-    # stands first so that a mistyped flag is answered before Prefect is imported.
-    from flows.cli import main
+if __name__ != "flows.clip_flow":
+    # As a script, and for Prefect, which loads `flows/clip_flow.py:clip_flow` under a name of
+    # its own, this file is only a door. The tasks live in one module, the importable
+    # `flows.clip_flow` beside this file, and Ray's workers find them by that name and path.
+    import os
+    import sys
+    from pathlib import Path
 
-    raise SystemExit(main())
+    root = str(Path(__file__).resolve().parent.parent)
+    sys.path.insert(0, root)
+    inherited = os.environ.get("PYTHONPATH")
+    os.environ["PYTHONPATH"] = os.pathsep.join([root, inherited] if inherited else [root])
+
+    if __name__ == "__main__":
+        # First of all, so that a mistyped flag is answered before Prefect is imported.
+        from flows.cli import main
+
+        raise SystemExit(main())
 
 from typing import Any
 
@@ -107,3 +118,7 @@ def _tuned(settings: Settings) -> tuple[Any, Any]:
     if delays:
         options |= {"retry_delay_seconds": delays, "retry_jitter_factor": 0.2}
     return probe_sources.with_options(**options), transcode_chunk.with_options(**options)
+
+
+if __name__ != "flows.clip_flow":
+    from flows.clip_flow import clip_flow  # noqa: F811  what Prefect is to take: see the top
