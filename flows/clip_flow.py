@@ -37,10 +37,13 @@ from clipping.storage import OutputFolder
 from flows.artifacts import publish_artifacts
 from flows.campaign import Campaign
 from flows.progress import view
+from flows.run_log import without_known_failures
 from flows.submitting import ConnectedRayTaskRunner
 from flows.worker import frame_reporter, task_log
 
 __all__ = ["clip_flow", "probe_sources", "transcode_chunk"]
+
+without_known_failures()
 
 
 def can_pass(_task: Any, _run: TaskRun, state: State[Any]) -> bool:
@@ -98,10 +101,13 @@ def clip_flow(
         execution: What decides where and how the work is done.
 
     """
-    settings = resolve(recipe, execution, input=input, output=output)
-    tasks = _tuned(settings)
-    campaign = Campaign(settings, *tasks)
-    tally = campaign.run()
+    try:
+        settings = resolve(recipe, execution, input=input, output=output)
+        campaign = Campaign(settings, *_tuned(settings))
+        tally = campaign.run()
+    except ClippingError as error:
+        # Its message says all there is to say; raised, it would be logged with a traceback.
+        return Failed(message=error.message, data=error)
     publish_artifacts(tally, settings, campaign.about())
     verdict, lines = campaign.verdict(), campaign.closing_lines()
     view().say([*lines, f"Failed: {verdict}"] if verdict else lines)
@@ -121,4 +127,5 @@ def _tuned(settings: Settings) -> tuple[Any, Any]:
 
 
 if __name__ != "flows.clip_flow":
-    from flows.clip_flow import clip_flow  # noqa: F811  what Prefect is to take: see the top
+    # What Prefect is to take from the door.
+    from flows.clip_flow import clip_flow
