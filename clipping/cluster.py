@@ -9,6 +9,7 @@ import socket
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass
 from math import ceil, floor
+from pathlib import Path
 from typing import Any, cast
 
 # Under `uv run`, Ray would start each worker by another `uv run` in a copy of the working
@@ -132,7 +133,8 @@ def start(address: str, *, verbose: bool = False) -> bool:
     }
     if address:
         _answers(address)
-        ray.init(address, **options)
+        # Its nodes may have another version of this package; the work is done by ours.
+        ray.init(address, runtime_env={"py_modules": _packages()}, **options)
         return True
     ray.init(
         "local",
@@ -145,6 +147,12 @@ def start(address: str, *, verbose: bool = False) -> bool:
     for _ in range(survey().cpus):
         warm.remote()
     return True
+
+
+def _packages() -> list[str]:
+    """The folders of this project's packages, as they are imported here."""
+    root = Path(__file__).resolve().parent.parent
+    return [str(root / name) for name in ("clipping", "flows")]
 
 
 def _import_flow() -> None:
