@@ -122,7 +122,7 @@ def start(address: str, *, verbose: bool = False) -> bool:
     """Connect this process to the Ray at `address`, or to a new local one; False if it was.
 
     To be called on the main thread: Ray's own processes end with the thread that started them.
-    Raises UsageError if nothing answers at `address`.
+    Raises UsageError if nothing answers at `address`, or it does not let us in.
     """
     if ray.is_initialized():
         return False
@@ -134,7 +134,14 @@ def start(address: str, *, verbose: bool = False) -> bool:
     if address:
         _answers(address)
         # Its nodes may have another version of this package; the work is done by ours.
-        ray.init(address, runtime_env={"py_modules": _packages()}, **options)
+        try:
+            ray.init(address, runtime_env={"py_modules": _packages()}, **options)
+        except (ConnectionError, ray.exceptions.AuthenticationError) as error:
+            reason = str(error).partition("\n")[0]
+            raise UsageError(
+                f"the Ray cluster at {address} cannot be joined: {reason}. If it asks for a"
+                " token, set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN or RAY_AUTH_TOKEN_PATH"
+            ) from None
         return True
     ray.init(
         "local",
