@@ -4,19 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import importlib
-import os
 import socket
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass
 from math import ceil, floor
 from pathlib import Path
 from typing import Any, cast
-
-# Under `uv run`, Ray would start each worker by another `uv run` in a copy of the working
-# folder; the workers are to use this very environment. Read when ray is imported.
-os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
-os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
 
 import ray
 

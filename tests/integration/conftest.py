@@ -126,7 +126,8 @@ class Site:
         """The worker's process."""
         for process in self.processes():
             with suppress(psutil.Error):
-                if "worker start" in " ".join(process.cmdline()):
+                program, *arguments = process.cmdline()
+                if "python" in program and arguments[1:3] == ["worker", "start"]:
                     return process
         pytest.fail(f"there is no worker: {self.log('worker')[-2000:]}")
 
@@ -162,11 +163,13 @@ class Site:
     def deployment(self, name: str) -> dict[str, Any]:
         return self.api("GET", f"deployments/name/clip-videos/{name}")
 
-    def start(self, name: str, **parameters: Any) -> str:
+    def start(
+        self, name: str, job_variables: dict[str, Any] | None = None, /, **parameters: Any
+    ) -> str:
         """Start a run of a deployment; its id."""
         made = self.api(
             "POST", f"deployments/{self.deployment(name)['id']}/create_flow_run",
-            parameters=parameters,
+            parameters=parameters, job_variables=job_variables or {},
         )  # fmt: skip
         return made["id"]
 
