@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-import signal
+import shutil
 import socket
 import subprocess
 from collections.abc import Iterator
@@ -156,7 +156,10 @@ def answers(port: int) -> bool:
 
 @pytest.fixture
 def ray_cluster(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of a Ray cluster of one node, with a token, where the package is broken."""
+    """The address of a Ray cluster of one node, with a token, where the package is broken.
+
+    These tests may run under `uv run`, which the head would otherwise take for its own doing.
+    """
     # Ray's sockets need a short path.
     folder = Path("/tmp") / f"ray-{os.getpid()}"
     port, client_port = free_port(), free_port()
@@ -168,7 +171,7 @@ def ray_cluster(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterato
                 *["--ray-client-server-port", str(client_port), "--disable-usage-stats"],
                 *["--object-store-memory", "100000000", "--temp-dir", folder],
             ],
-            cwd=site.folder, env=site.environment,
+            cwd=site.folder, env={**site.environment, "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0"},
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip
         try:
@@ -177,8 +180,9 @@ def ray_cluster(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterato
             # on this machine.
             yield f"ray://127.0.0.1:{client_port}"
         finally:
-            head.send_signal(signal.SIGTERM)
+            head.terminate()
             head.wait(timeout=30)
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def test_a_ray_cluster_runs_the_pulled_code(site: Site, ray_cluster: str, tmp_path: Path) -> None:
