@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import ray
+from ray.exceptions import AuthenticationError
 
 from clipping.encoders import ENCODERS
 from clipping.errors import FailureKind, UsageError
@@ -129,7 +130,7 @@ def start(address: str, *, verbose: bool = False) -> bool:
         # Its nodes may have another version of this package; the work is done by ours.
         try:
             ray.init(address, runtime_env={"py_modules": _packages()}, **options)
-        except (ConnectionError, ray.exceptions.AuthenticationError) as error:
+        except (ConnectionError, AuthenticationError) as error:
             reason = str(error).partition("\n")[0]
             raise UsageError(
                 f"the Ray cluster at {address} cannot be joined: {reason}. If it asks for a"
