@@ -4,20 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import importlib
-import os
 import socket
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass
 from math import ceil, floor
+from pathlib import Path
 from typing import Any, cast
 
-# Under `uv run`, Ray would start each worker by another `uv run` in a copy of the working
-# folder; the workers are to use this very environment. Read when ray is imported.
-os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
-os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-
 import ray
+from ray.exceptions import AuthenticationError
 
 from clipping.encoders import ENCODERS
 from clipping.errors import FailureKind, UsageError
@@ -121,7 +116,7 @@ def start(address: str, *, verbose: bool = False) -> bool:
     """Connect this process to the Ray at `address`, or to a new local one; False if it was.
 
     To be called on the main thread: Ray's own processes end with the thread that started them.
-    Raises UsageError if nothing answers at `address`.
+    Raises UsageError if nothing answers at `address`, or it does not let us in.
     """
     if ray.is_initialized():
         return False
@@ -132,7 +127,15 @@ def start(address: str, *, verbose: bool = False) -> bool:
     }
     if address:
         _answers(address)
-        ray.init(address, **options)
+        # Its nodes may have another version of this package; the work is done by ours.
+        try:
+            ray.init(address, runtime_env={"py_modules": _packages()}, **options)
+        except (ConnectionError, AuthenticationError) as error:
+            reason = str(error).partition("\n")[0]
+            raise UsageError(
+                f"the Ray cluster at {address} cannot be joined: {reason}. If it asks for a"
+                " token, set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN or RAY_AUTH_TOKEN_PATH"
+            ) from None
         return True
     ray.init(
         "local",
@@ -145,6 +148,12 @@ def start(address: str, *, verbose: bool = False) -> bool:
     for _ in range(survey().cpus):
         warm.remote()
     return True
+
+
+def _packages() -> list[str]:
+    """The folders of this project's packages, as they are imported here."""
+    root = Path(__file__).resolve().parent.parent
+    return [str(root / name) for name in ("clipping", "flows")]
 
 
 def _import_flow() -> None:

@@ -3,13 +3,24 @@
 python flows/clip_flow.py --input VIDEOS --output clips/
 """
 
-if __name__ == "__main__":
-    # As a script this file is only a door. The tasks then live in one module, the installed
-    # `flows.clip_flow`, whoever starts the flow, and Ray's workers find them by that name. It
-    # stands first so that a mistyped flag is answered before Prefect is imported.
-    from flows.cli import main
+if __name__ != "flows.clip_flow":
+    # As a script, and for Prefect, which loads `flows/clip_flow.py:clip_flow` under a name of
+    # its own, this file is only a door. The tasks live in one module, the importable
+    # `flows.clip_flow` beside this file, and Ray's workers find them by that name and path.
+    import os
+    import sys
+    from pathlib import Path
 
-    raise SystemExit(main())
+    root = str(Path(__file__).resolve().parent.parent)
+    sys.path.insert(0, root)
+    inherited = os.environ.get("PYTHONPATH")
+    os.environ["PYTHONPATH"] = os.pathsep.join([root, inherited] if inherited else [root])
+
+    if __name__ == "__main__":
+        # First of all, so that a mistyped flag is answered before Prefect is imported.
+        from flows.cli import main
+
+        raise SystemExit(main())
 
 from typing import Any
 
@@ -27,10 +38,13 @@ from clipping.settings import Execution, Recipe, Settings, resolve
 from flows.artifacts import publish_artifacts
 from flows.campaign import Campaign
 from flows.progress import view
+from flows.run_log import without_known_failures
 from flows.submitting import ConnectedRayTaskRunner
 from flows.worker import frame_reporter, task_log
 
 __all__ = ["clip_flow", "probe_sources", "transcode_chunk"]
+
+without_known_failures()
 
 
 def can_pass(_task: Any, _run: TaskRun, state: State[Any]) -> bool:
@@ -95,10 +109,13 @@ def clip_flow(
         execution: What decides where and how the work is done.
 
     """
-    settings = resolve(recipe, execution, input=input, output=output)
-    tasks = _tuned(settings)
-    campaign = Campaign(settings, *tasks)
-    tally = campaign.run()
+    try:
+        settings = resolve(recipe, execution, input=input, output=output)
+        campaign = Campaign(settings, *_tuned(settings))
+        tally = campaign.run()
+    except ClippingError as error:
+        # Its message says all there is to say; raised, it would be logged with a traceback.
+        return Failed(message=error.message, data=error)
     publish_artifacts(tally, settings, campaign.about())
     verdict, lines = campaign.verdict(), campaign.closing_lines()
     view().say([*lines, f"Failed: {verdict}"] if verdict else lines)
@@ -115,3 +132,8 @@ def _tuned(settings: Settings) -> tuple[Any, Any]:
     if delays:
         options |= {"retry_delay_seconds": delays, "retry_jitter_factor": 0.2}
     return probe_sources.with_options(**options), transcode_chunk.with_options(**options)
+
+
+if __name__ != "flows.clip_flow":
+    # What Prefect is to take from the door.
+    from flows.clip_flow import clip_flow

@@ -1,11 +1,11 @@
 """How far a run is: a bar on a terminal, plain lines elsewhere, and a number for Prefect."""
 
-import logging
 import sys
 import time
 from collections.abc import Generator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Protocol
 
 from rich.console import Console
@@ -148,8 +148,20 @@ _current: View | None = None
 
 
 def view() -> View:
-    """The view of this process: what `shown_on` set, else the log (a deployment's worker)."""
-    return _current or Lines(logging.getLogger("prefect.flow_runs").info, every=30.0)
+    """The view of this process: what `shown_on` set, else the flow run's log (a deployment)."""
+    if _current is not None:
+        return _current
+    from prefect.runtime import flow_run  # slow to import; a mistyped flag is not to wait for it
+
+    return _log_of(flow_run.get_id())
+
+
+@cache
+def _log_of(_flow_run_id: str | None) -> View:
+    """One for a flow run, since it remembers when it last wrote."""
+    from prefect.logging import get_run_logger
+
+    return Lines(get_run_logger().info, every=30.0)
 
 
 @contextmanager
