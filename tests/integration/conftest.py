@@ -106,6 +106,19 @@ class Site:
         self.printed = text.split(mark)[1:]
         assert done.returncode == 0, f"{text[-3000:]}\n{self.log('server')[-2000:]}"
 
+    def prefect(self, *arguments: str) -> None:
+        """Run Prefect's command line in the clone, as a client that has the password."""
+        client = {
+            "PREFECT_API_URL": self.settings["PREFECT_API_URL"],
+            "PREFECT_API_AUTH_STRING": self.settings["PREFECT_SERVER_API_AUTH_STRING"],
+        }
+        done = subprocess.run(
+            ["uv", "run", "prefect", "--no-prompt", *arguments],
+            cwd=self.clone, env={**self.environment, **client},
+            capture_output=True, text=True, timeout=90, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stdout + done.stderr
+
     def log(self, name: str) -> str:
         """What the server or the worker wrote."""
         path = self.clone / f"{name}.log"

@@ -129,6 +129,15 @@ def test_a_run_is_recorded_and_a_second_one_has_nothing_to_do(site: Site, tmp_pa
     assert "(0 made now, 14 there already)" in site.artifacts(again["id"])["clip-summary"]["data"]
 
 
+def test_a_deployment_typed_by_hand_works(site: Site, tmp_path: Path) -> None:
+    """Without prefect.yaml's help: the file and the flow in it, and a local Ray."""
+    entrypoint = "flows/clip_flow.py:clip_flow"
+    site.prefect("deploy", entrypoint, "--name", "typed", "--pool", "clip-pool")
+    run = site.run("typed", input=[str(site.videos)], output=str(tmp_path / "out"), recipe=QUICK)
+    assert run["state"]["type"] == "COMPLETED", run["state"]["message"]
+    check_clips(tmp_path / "out", 10, 10)
+
+
 def test_the_pulled_code_runs_in_the_flow_and_in_the_workers(site: Site) -> None:
     """A nightly run clips a new video where the installed package could not even be imported."""
     counter_video(site.videos / "new.mp4", *steady(75, RATE))
@@ -155,7 +164,7 @@ def answers(port: int) -> bool:
 
 
 @pytest.fixture
-def ray_cluster(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def ray_cluster(site: Site) -> Iterator[str]:
     """The address of a Ray cluster of one node, with a token, where the package is broken.
 
     These tests may run under `uv run`, which the head would otherwise take for its own doing.
@@ -272,13 +281,7 @@ def test_a_running_run_keeps_others_off_and_can_be_cancelled(
 
     family = descendants(worker)
     assert named(family, "ffmpeg")
-    cancel = ["uv", "run", "prefect", "flow-run", "cancel", run]
-    environment = {
-        **site.environment,
-        "PREFECT_API_URL": site.settings["PREFECT_API_URL"],
-        "PREFECT_API_AUTH_STRING": site.settings["PREFECT_SERVER_API_AUTH_STRING"],
-    }
-    subprocess.run(cancel, cwd=site.clone, env=environment, check=True, timeout=60)
+    site.prefect("flow-run", "cancel", run)
     assert site.ended(run)["state"]["type"] == "CANCELLED"
     wait_until(
         lambda: not [p for p in family if p.is_running() and p.status() != "zombie"],
