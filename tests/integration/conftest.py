@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -233,10 +233,14 @@ def filled_in(example: str, values: dict[str, str]) -> str:
     return example
 
 
-@pytest.fixture(scope="session")
-def site(database: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """From a fresh clone to a nightly run that is done and scheduled: the documented commands."""
-    folder = tmp_path_factory.mktemp("site")
+@contextmanager
+def documented_site(
+    folder: Path, database: Postgres, values: dict[str, str], more: str = ""
+) -> Iterator[Site]:
+    """From a fresh clone to a nightly run that is done and scheduled: the documented commands.
+
+    values, more: what a person fills into `deploy/.env`, and adds to it.
+    """
     origin = repository_of_work_tree(folder / "origin")
     git(folder, "clone", "--quiet", str(origin), "clone")
     (folder / "home").mkdir()
@@ -247,16 +251,12 @@ def site(database: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         "PREFECT_SERVER_API_AUTH_STRING": f"tests:{secrets.token_hex(16)}",
         "PREFECT_API_URL": f"http://127.0.0.1:{port}/api",
         "PREFECT_SERVER_API_PORT": str(port),
-        "CLIPPING_INPUT": str(folder / "videos"),
-        "CLIPPING_OUTPUT": str(folder / "clips"),
+        **values,
     }
-    for name, frames in FRAMES.items():
-        (folder / "videos" / name).parent.mkdir(parents=True, exist_ok=True)
-        counter_video(folder / "videos" / name, *steady(frames, RATE))
     example = (folder / "clone/deploy/.env.example").read_text(encoding="utf-8")
-    (folder / "clone/deploy/.env").write_text(filled_in(example, settings))
+    (folder / "clone/deploy/.env").write_text(f"{filled_in(example, settings)}\n{more}")
 
-    ours = ("PREFECT", "CLIPPING", "RAY", "UV", "VIRTUAL_ENV", "PYTEST", "PYTHON")
+    ours = ("PREFECT", "CLIPPING", "RAY", "UV", "VIRTUAL_ENV", "PYTEST", "PYTHON", "AWS")
     kept = {k: v for k, v in os.environ.items() if not k.startswith(ours)}
     cache = subprocess.run(["uv", "cache", "dir"], capture_output=True, text=True, check=True)
     here = f"{sys.prefix}/bin"
@@ -279,3 +279,18 @@ def site(database: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         yield made
     finally:
         made.end()
+
+
+@pytest.fixture(scope="session")
+def site(database: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """The documented commands, with folders for the videos and the clips."""
+    folder = tmp_path_factory.mktemp("site")
+    for name, frames in FRAMES.items():
+        (folder / "videos" / name).parent.mkdir(parents=True, exist_ok=True)
+        counter_video(folder / "videos" / name, *steady(frames, RATE))
+    folders = {
+        "CLIPPING_INPUT": str(folder / "videos"),
+        "CLIPPING_OUTPUT": str(folder / "clips"),
+    }
+    with documented_site(folder, database, folders) as made:
+        yield made

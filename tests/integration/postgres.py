@@ -27,7 +27,7 @@ class Postgres:
     password: str
 
 
-def _binary(name: str) -> str:
+def binary(name: str) -> str:
     """A program of PostgreSQL, also where Debian hides those that are no clients."""
     installed = sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"))
     found = shutil.which(name) or (str(installed[-1]) if installed else None)
@@ -59,14 +59,14 @@ def postgres() -> Generator[Postgres]:
             shutil.chown(password_file, user)
         subprocess.run(
             [
-                *[_binary("initdb"), "--pgdata", folder / "data", "--username", "prefect"],
+                *[binary("initdb"), "--pgdata", folder / "data", "--username", "prefect"],
                 *["--auth", "scram-sha-256", "--pwfile", password_file, "--no-sync"],
             ],
             user=user, cwd=folder, check=True, capture_output=True, timeout=60,
         )  # fmt: skip
         server = subprocess.Popen(
             [
-                *[_binary("postgres"), "-D", folder / "data", "-p", str(made.port), "-F"],
+                *[binary("postgres"), "-D", folder / "data", "-p", str(made.port), "-F"],
                 *["-c", "listen_addresses=127.0.0.1", "-c", f"unix_socket_directories={folder}"],
             ],
             user=user, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
@@ -81,7 +81,7 @@ def postgres() -> Generator[Postgres]:
 
 
 def _create_database(made: Postgres, server: subprocess.Popen[bytes]) -> None:
-    create = [_binary("createdb"), "-h", "127.0.0.1", "-p", str(made.port), "-U", "prefect"]
+    create = [binary("createdb"), "-h", "127.0.0.1", "-p", str(made.port), "-U", "prefect"]
     environment = {**os.environ, "PGPASSWORD": made.password}
     deadline = time.monotonic() + 60
     while True:
