@@ -85,7 +85,7 @@ def _refusal(root: str, holder: str = "") -> UsageError:
     by = f" ({holder})" if holder else ""
     dead = "; if it died, its hold ends within two minutes" if holder else ""
     return UsageError(
-        f"another run{by} is writing into {root}; wait for it, or choose another --output{dead}"
+        f"another run{by} is writing into {root}; wait for it, or choose another output{dead}"
     )
 
 

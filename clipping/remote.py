@@ -187,7 +187,8 @@ def _told(verb: str, uri: str) -> Generator[None]:
 
 def _reason(error: Exception) -> tuple[str, FailureKind]:
     """What a store's client complained of, in its words where those hold no address."""
-    status: Any = getattr(error, "status", None)
+    named = (getattr(error, name, None) for name in ("status", "status_code", "code"))
+    status: Any = next((s for s in named if isinstance(s, int)), None)
     if isinstance(response := getattr(error, "response", None), dict):  # botocore
         answer = cast("dict[str, dict[str, Any]]", response)
         details = answer.get("Error", {})
@@ -199,9 +200,9 @@ def _reason(error: Exception) -> tuple[str, FailureKind]:
         words = "no answer in time"
     else:
         words = re.sub(r"https?://\S+", "the server", str(error)) or type(error).__name__
-    named = type(error).__name__
+    sort = type(error).__name__
     denied = isinstance(error, PermissionError) or status in (401, 403)
-    if denied or "Credential" in named or "credentials" in words.lower():
+    if denied or "Credential" in sort or "credentials" in words.lower():
         hint = "check this machine's credentials for it"
         return f"access denied ({words}); {hint}", FailureKind.DENIED
     if status is not None and 400 <= int(status) < 500 and int(status) not in (408, 425, 429):
@@ -354,7 +355,7 @@ def create(uri: str, content: bytes) -> bool:
     except FileExistsError:
         return False
     except StorageError as error:
-        if "PreconditionFailed" in error.message or "ConditionNotMet" in error.message:
+        if re.search(r"pre-?condition|conditionnotmet|status 412", error.message, re.IGNORECASE):
             return False
         raise
     return True

@@ -142,8 +142,9 @@ class Recipe(BaseModel):
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         row = ENCODERS[self.encoder]
-        if "min_clip_length_s" not in self.model_fields_set:
-            # Not an assignment: the default stays a default, which the environment replaces.
+        # A form sends its defaults as well. Not an assignment: what was not set stays so, and
+        # the environment may replace it.
+        if self.min_clip_length_s == Recipe.model_fields["min_clip_length_s"].default:
             least = min(self.min_clip_length_s, self.clip_len_s)
             object.__setattr__(self, "min_clip_length_s", least)
         if self.min_clip_length_s > self.clip_len_s:

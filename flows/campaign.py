@@ -129,7 +129,7 @@ class Campaign:
             if other:
                 message = (
                     f"{file.key}: that name belongs to {other} in this output; use another"
-                    " --output, or one --input above both"
+                    " output, or one input above both"
                 )
                 self.tally.failed_sources += 1
                 self.tally.add_failure(file.key, Failure(kind=FailureKind.USAGE, message=message))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from clipping.settings import Execution, Recipe
+from clipping.settings import Execution, Recipe, Settings
 
 README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
 
@@ -20,8 +20,9 @@ def test_the_table_of_settings_is_the_models() -> None:
 
 def test_every_flag_it_names_exists() -> None:
     """Flags in the text are flags of the command line."""
-    known = {*Recipe.model_fields, *Execution.model_fields, "input", "output", "dry_run", "help"}
-    for flag in re.findall(r"(?<![\w-])--([a-z][a-z-]+)", README):
+    known = {*Settings.model_fields, "help"}
+    others = re.compile(r"^uv (run prefect|sync) .*$", re.MULTILINE)
+    for flag in re.findall(r"(?<![\w-])--([a-z][a-z-]+)", others.sub("", README)):
         assert flag.removeprefix("no-").replace("-", "_") in known, flag
 
 
@@ -29,4 +30,6 @@ def test_the_files_it_names_exist() -> None:
     """Whoever looks for the place of a change finds it."""
     root = Path(__file__).parent.parent
     for name in re.findall(r"`((?:clipping|flows|tests)/\w+\.py)`", README):
+        assert (root / name).is_file(), name
+    for name in re.findall(r"\]\(([^)#:]+)\)", README):
         assert (root / name).is_file(), name
