@@ -159,6 +159,8 @@ def _expand_remote(
         raise UsageError(f"input {given!r}: a web server cannot be listed; give its files")
     root = _remote_root(given)
     mine = output.rstrip("/") + "/" if output else None
+    if mine == root:
+        mine += "clips/"
     for each in remote.listing(given):
         if mine and each.uri.startswith(mine):
             continue  # earlier clips are no sources
@@ -191,12 +193,12 @@ def _walk(
     root: str, endings: tuple[str, ...], passed_over: list[str], found: Found, output: str
 ) -> Iterator[_Entry]:
     seen: set[str] = set()
-    output = os.path.realpath(output) if output else ""
+    ours = {os.path.realpath(output), os.path.realpath(f"{output}/clips")} if output else set()
 
     def is_new(folder: str) -> bool:
         # Links may lead in circles, and earlier clips are no sources.
         real = os.path.realpath(folder)
-        if real in seen or real == output:
+        if real in seen or real in ours:
             return False
         seen.add(real)
         return True

@@ -93,6 +93,11 @@ def test_a_prefix_is_listed_once_and_searched_like_a_folder(s3: S3, counter: byt
     assert all(s.size == len(counter) and "-" in s.fingerprint for s in found.sources)
     assert sum("list-type" in s.path and "max-keys" not in s.path for s in s3.seen) == 1
     assert not [s for s in s3.seen if s.path.endswith(".mp4")], "no request a video"
+    put("clips/y.mp4", counter)
+    whole = find_sources(["s3://videos"], ENDINGS, "s3://videos")
+    assert [s.key for s in whole.sources if "out/" not in s.key] == [
+        *["in/b.mp4", "in/deep/a.MP4", "index.mp4"]
+    ]
 
 
 def test_objects_patterns_and_lists(s3: S3, counter: bytes, tmp_path: Path) -> None:

@@ -184,6 +184,14 @@ def test_scratch_is_removed_and_what_the_dead_left_too(tmp_path: Path) -> None:
     assert not other.exists()
 
 
+def test_an_output_beside_the_videos_is_no_input(tmp_path: Path) -> None:
+    """Videos and clips may share a folder: clips are not clipped again."""
+    (tmp_path / "a.mp4").write_bytes(b"x")
+    (tmp_path / "clips").mkdir()
+    (tmp_path / "clips/b.mp4").write_bytes(b"x")
+    assert keys(tmp_path, output=str(tmp_path)) == ["a.mp4"]
+
+
 def test_shards_split_every_key_once_and_stay_put() -> None:
     """Each key falls to one shard of a count, by a hash that is the same everywhere."""
     keys = [f"videos/{i}.mp4" for i in range(500)]
