@@ -193,7 +193,8 @@ def _walk(
     root: str, endings: tuple[str, ...], passed_over: list[str], found: Found, output: str
 ) -> Iterator[_Entry]:
     seen: set[str] = set()
-    ours = {os.path.realpath(output), os.path.realpath(f"{output}/clips")} if output else set()
+    own = [output, f"{output}/clips"] if output else []
+    ours = {os.path.realpath(folder) for folder in own}
 
     def is_new(folder: str) -> bool:
         # Links may lead in circles, and earlier clips are no sources.
