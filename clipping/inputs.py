@@ -159,7 +159,7 @@ def _expand_remote(
         raise UsageError(f"input {given!r}: a web server cannot be listed; give its files")
     root = _remote_root(given)
     mine = output.rstrip("/") + "/" if output else None
-    if mine == root:
+    if mine and mine == root:
         mine += "clips/"
     for each in remote.listing(given):
         if mine and each.uri.startswith(mine):
@@ -193,7 +193,7 @@ def _walk(
     root: str, endings: tuple[str, ...], passed_over: list[str], found: Found, output: str
 ) -> Iterator[_Entry]:
     seen: set[str] = set()
-    own = [output, f"{output}/clips"] if output else []
+    own: list[str] = [output, f"{output}/clips"] if output else []
     ours = {os.path.realpath(folder) for folder in own}
 
     def is_new(folder: str) -> bool:
