@@ -8,7 +8,6 @@ import io
 import itertools
 import json
 import os
-import urllib.parse
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -89,12 +88,12 @@ def _check_remote(given: str) -> remote.Found | None:
             f"input {plain!r} is a signed address, and a run's inputs are recorded by Prefect:"
             " write it into a list file (.txt) and give that"
         )
-    if _has_pattern(given) and not remote.is_web(given):
-        return None
     try:
         return remote.look(given)
     except StorageError as error:
         if error.kind is FailureKind.NOT_FOUND:
+            if _has_pattern(given) and not remote.is_web(given):
+                return None
             raise UsageError(f"input {given!r}: there is no such object or prefix") from None
         raise UsageError(f"input {given!r}: {error.message}", error.kind) from None
 
@@ -128,8 +127,11 @@ def _expand(
         yield from _walk(path, endings, passed_over, found, output)
     elif os.path.isfile(path):
         if path.lower().endswith(LISTS):
-            with open(path, "rb") as stream:
-                yield from _listed(path, stream.read())
+            try:
+                content = Path(path).read_bytes()
+            except OSError as error:
+                raise UsageError(f"the list {path!r} cannot be read: {error.strerror}") from None
+            yield from _listed(path, content)
         else:
             yield _Entry(os.path.basename(path), path)
     elif matches := sorted(glob.glob(path, recursive=True)):
@@ -184,9 +186,8 @@ def _last(uri: str) -> str:
 
 
 def _web_key(uri: str) -> str:
-    """Host and path, and what of the query tells files apart."""
-    plain = remote.shown(uri)
-    return urllib.parse.unquote(plain.partition("://")[2])
+    """Host and path as they stand, and what of the query tells files apart."""
+    return remote.shown(uri).partition("://")[2]
 
 
 def _walk(
@@ -300,14 +301,14 @@ def _distinct(entries: Sequence[_Entry]) -> Iterator[tuple[str, _Entry]]:
     """Each path once; where two files have one key, their full paths tell them apart."""
     by_path: dict[str, _Entry] = {}
     for entry in entries:
-        path = entry.path if remote.is_remote(entry.path) else os.path.abspath(entry.path)
+        is_far = remote.is_remote(entry.path)
+        path = remote.shown(entry.path) if is_far else os.path.abspath(entry.path)
         by_path.setdefault(path, entry)
     count: dict[str, int] = {}
     for entry in by_path.values():
         count[entry.key] = count.get(entry.key, 0) + 1
     for path, entry in by_path.items():
-        full = _web_key(path) if remote.is_web(path) else path.rpartition("://")[2].lstrip("/")
-        yield (entry.key if count[entry.key] == 1 else full), entry
+        yield (entry.key if count[entry.key] == 1 else path.lstrip("/")), entry
 
 
 def _look_at(

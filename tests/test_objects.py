@@ -141,6 +141,24 @@ def test_a_wrong_address_is_told_before_anything_starts(given: str, message: str
     assert "abc" not in str(error.value)
 
 
+def test_two_sources_never_share_a_key(s3: S3, counter: bytes, tmp_path: Path) -> None:
+    """Same path in two places, or the same text encoded differently: still two sources."""
+    assert s3.url
+    put("a/x.mp4", counter)
+    put("b/x.mp4", counter)
+    files = {"a/b.mp4": counter, "a%2Fb.mp4": counter}
+    with web_server(files, query=None) as (url, _), web_server(files, query=None) as (other, _):
+        lines = [f"{site}/{name}" for site in (url, other) for name in files]
+        lines += [f"{url}/a/b.mp4?id=1", f"{url}/a/b.mp4?sig=1", f"{url}/a/b.mp4"]
+        (tmp_path / "list.txt").write_text("\n".join(lines))
+        inputs = ["s3://videos/a/", "s3://videos/b/x.mp4", str(tmp_path / "list.txt")]
+        found = find_sources(inputs, ENDINGS)
+    assert found.failed == []
+    keyed = [s.key for s in found.sources]
+    assert len(keyed) == len(set(keyed)) == 2 + 4 + 1
+    assert {"s3://videos/a/x.mp4", "s3://videos/b/x.mp4"} <= set(keyed)
+
+
 def test_names_that_a_bucket_may_hold(s3: S3, counter: bytes, tmp_path: Path) -> None:
     """Every key is clipped, none leaves the output, and no two share a record."""
     odd = [
