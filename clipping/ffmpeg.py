@@ -332,6 +332,7 @@ def last_words(stderr: str, limit: int = 300) -> str:
         re.sub(r"\[[^\]]* @ 0x[0-9a-f]+\] ?|\[(?:error|fatal|warning|info)\] ?", "", line).strip()
         for line in stderr.splitlines()
     ]
-    unique = list(dict.fromkeys(line for line in lines if line and not _NOISE.match(line)))
+    telling = [line for line in lines if line and not _NOISE.match(line)]
+    unique = list(dict.fromkeys(telling or [line for line in lines if line]))
     text = "; ".join(unique[-3:])
     return text if len(text) <= limit else f"…{text[-limit:]}"

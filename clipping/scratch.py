@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import shutil
 import tempfile
+import time
 from collections.abc import Generator
 from pathlib import Path
 
@@ -13,6 +14,8 @@ from clipping.errors import FailureKind, StorageError
 
 __all__ = ["local_error", "scratch_folder"]
 
+_BARE = ".clipping-"
+_BARE_SECONDS = 3600.0
 _SHM = Path("/dev/shm")  # noqa: S108
 
 
@@ -38,9 +41,11 @@ def scratch_folder(chosen: str, need: int, *, needed: bool = False) -> Generator
         parent.mkdir(parents=True, exist_ok=True)
         _sweep(parent)
         free = shutil.disk_usage(parent).free
-        folder = Path(tempfile.mkdtemp(prefix="clipping-", dir=parent))
-        lock = open(folder / ".lock", "w")  # noqa: SIM115
+        # It gets the name that others sweep by when its lock is held, not before.
+        bare = Path(tempfile.mkdtemp(prefix=_BARE, dir=parent))
+        lock = open(bare / ".lock", "w")  # noqa: SIM115
         fcntl.flock(lock, fcntl.LOCK_EX)
+        folder = bare.rename(parent / bare.name.removeprefix("."))
     except OSError as error:
         raise local_error("write", str(parent), error) from None
     try:
@@ -65,3 +70,7 @@ def _sweep(parent: Path) -> None:
                 shutil.rmtree(folder, ignore_errors=True)
         except OSError:
             continue
+    for folder in parent.glob(f"{_BARE}*"):  # its owner died within a moment
+        with contextlib.suppress(OSError):
+            if time.time() - folder.stat().st_mtime > _BARE_SECONDS:
+                shutil.rmtree(folder, ignore_errors=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import stat
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pyarrow as pa
@@ -182,6 +183,19 @@ def test_scratch_is_removed_and_what_the_dead_left_too(tmp_path: Path) -> None:
         assert stat.S_ISDIR(mine.stat().st_mode)
     assert not mine.exists()
     assert not other.exists()
+
+
+def test_scratch_folders_made_at_once_stay(tmp_path: Path) -> None:
+    """Whoever sweeps leftovers must not take a folder that is just being made."""
+
+    def use(_turn: int) -> bool:
+        with scratch_folder(str(tmp_path), 1) as folder:
+            (folder / "file").write_text("x")
+            return (folder / "file").exists()
+
+    with ThreadPoolExecutor(max_workers=16) as pool:
+        assert all(pool.map(use, range(2000)))
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_an_output_beside_the_videos_is_no_input(tmp_path: Path) -> None:
