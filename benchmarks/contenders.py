@@ -130,7 +130,7 @@ CONTENDERS = {
 
 def command(name: str, work: Work, out: Path) -> list[str] | None:
     """A contender's command line; None where it cannot do the work."""
-    if name == "segment muxer" and work.length != work.stride:
+    if name == "segment muxer" and (work.length != work.stride or len(work.spans) < 2):
         return None
     if name == "bound: encoded once" and work.stride > work.length:
         return None
