@@ -80,8 +80,11 @@ def check_input(given: str) -> None:
         raise UsageError(f"input {given!r}: there is no such file or folder, and no glob matches")
 
 
-def _check_remote(given: str) -> remote.Found | None:
-    """What a remote input is: an object, or None for a prefix or pattern. Raises UsageError."""
+def _check_remote(given: str) -> tuple[remote.Found | None, bool]:
+    """The object that a remote input is, if it is one; else whether it is a pattern.
+
+    What is there under the very name comes first. Raises UsageError.
+    """
     plain, signed = remote.split_secret(given)
     if signed:
         raise UsageError(
@@ -89,11 +92,11 @@ def _check_remote(given: str) -> remote.Found | None:
             " write it into a list file (.txt) and give that"
         )
     try:
-        return remote.look(given)
+        return remote.look(given), False
     except StorageError as error:
         if error.kind is FailureKind.NOT_FOUND:
             if _has_pattern(given) and not remote.is_web(given):
-                return None
+                return None, True
             raise UsageError(f"input {given!r}: there is no such object or prefix") from None
         raise UsageError(f"input {given!r}: {error.message}", error.kind) from None
 
@@ -150,7 +153,7 @@ def _expand(
 def _expand_remote(
     given: str, endings: tuple[str, ...], passed_over: list[str], output: str
 ) -> Iterator[_Entry]:
-    there = _check_remote(given)
+    there, is_pattern = _check_remote(given)
     if there is not None:
         if given.lower().endswith(LISTS):
             yield from _listed(given, remote.read(given) or b"")
@@ -159,11 +162,11 @@ def _expand_remote(
         return
     if remote.is_web(given):
         raise UsageError(f"input {given!r}: a web server cannot be listed; give its files")
-    root = _remote_root(given)
+    root = _pattern_root(given) if is_pattern else given.rstrip("/") + "/"
     mine = output.rstrip("/") + "/" if output else None
     if mine and mine == root:
         mine += "clips/"
-    for each in remote.listing(given):
+    for each in remote.listing(given, is_pattern=is_pattern):
         if mine and each.uri.startswith(mine):
             continue  # earlier clips are no sources
         key = each.uri.removeprefix(root)
@@ -173,10 +176,8 @@ def _expand_remote(
             passed_over.append(key)
 
 
-def _remote_root(given: str) -> str:
-    """What keys are relative to: the prefix, or the part of a pattern before any wildcard."""
-    if not _has_pattern(given):
-        return given.rstrip("/") + "/"
+def _pattern_root(given: str) -> str:
+    """What the keys of a pattern's matches are relative to: all before the first wildcard."""
     plain = itertools.takewhile(lambda part: not _has_pattern(part), given.split("/"))
     return "/".join(plain) + "/"
 

@@ -26,11 +26,11 @@ __all__ = ["held_lease"]
 
 _RENEW_SECONDS = 20.0
 _STALE_SECONDS = 120.0
+_TAKE_TRIES = 3
 
 
 @dataclass(frozen=True, slots=True)
 class _Lease:
-    label: str
     id: str
     host: str
     process: int
@@ -58,17 +58,7 @@ def held_lease(
     A lease that was not renewed for two minutes belongs to a run that died. Raises StorageError.
     """
     uri, mine = f"{folder}/{label}.json", uuid.uuid4().hex
-    against = _standing(folder, label, conflicts)
-    if against is None and not remote.create(uri, _content(mine)):
-        stale = _read(uri)
-        if stale is not None and stale.is_live:
-            against = stale
-        else:
-            remote.remove(uri)
-            if not remote.create(uri, _content(mine)):
-                against = _read(uri)
-        if against is None and (now := _read(uri)) is not None and now.id != mine:
-            against = now
+    against = _standing(folder, label, conflicts) or _take(uri, mine)
     if against is not None:
         yield against.holder
         return
@@ -92,6 +82,24 @@ def held_lease(
                 remote.remove(uri)
 
 
+_UNKNOWN = _Lease("", "an unknown machine", 0, 0.0)
+
+
+def _take(uri: str, mine: str) -> _Lease | None:
+    """Write our lease, over one whose holder died; who holds it instead, or None."""
+    held: _Lease | None = None
+    for _ in range(_TAKE_TRIES):
+        if remote.create(uri, _content(mine)):
+            return None
+        held = _read(uri)
+        if held is not None and held.id == mine:
+            return None
+        if held is not None and held.is_live:
+            return held
+        remote.remove(uri)
+    return held or _UNKNOWN
+
+
 def _content(mine: str) -> bytes:
     values = {"id": mine, "host": socket.gethostname(), "process": os.getpid()}
     return json.dumps({**values, "renewed": time.time()}).encode()
@@ -101,18 +109,16 @@ def _read(uri: str) -> _Lease | None:
     content = remote.read(uri)
     if content is None:
         return None
-    label = uri.rpartition("/")[2].removesuffix(".json")
     try:
         values = json.loads(content)
         return _Lease(
-            label,
             str(values["id"]),
             str(values["host"]),
             int(values["process"]),
             float(values["renewed"]),
         )
     except (ValueError, KeyError, TypeError):
-        return _Lease(label, "", "an unknown machine", 0, 0.0)
+        return _UNKNOWN
 
 
 def _standing(

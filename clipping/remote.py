@@ -250,18 +250,17 @@ _TAGS = (
 )
 
 
-def listing(uri: str) -> Iterable[Found]:
+def listing(uri: str, *, is_pattern: bool = False) -> Iterable[Found]:
     """Every object below a prefix, or that a pattern matches, in order; one listing.
 
-    Raises StorageError.
+    A prefix may hold `*`, `?` and `[` as they stand. Raises StorageError.
     """
     client, path = _reach(uri)
     scheme = _scheme(uri)
 
     def ask() -> dict[str, dict[str, Any]]:
         with _told("list", uri):
-            has_pattern = any(c in uri for c in "*?[")
-            return (client.glob if has_pattern else client.find)(path, detail=True)
+            return (client.glob if is_pattern else client.find)(path, detail=True)
 
     try:
         entries = _patiently(ask)
@@ -346,16 +345,22 @@ def write(uri: str, content: bytes) -> None:
 def create(uri: str, content: bytes) -> bool:
     """Put an object unless there is one; whether it was put. Raises StorageError.
 
-    Stores decide this themselves (S3: If-None-Match), so that of two at once only one wins.
+    Stores decide this themselves (S3: If-None-Match), so that of two at once only one wins. An
+    object may be ours although it was there: when the answer to an earlier try was lost.
     """
     client, path = _reach(uri)
-    try:
+
+    def put() -> None:
         with _told("write", uri):
             client.pipe_file(path, content, mode="create")
+
+    try:
+        _patiently(put)
     except FileExistsError:
         return False
     except StorageError as error:
-        if re.search(r"pre-?condition|conditionnotmet|status 412", error.message, re.IGNORECASE):
+        refused = r"pre-?condition|conditionnotmet|conditionalrequestconflict|status 412"
+        if re.search(refused, error.message, re.IGNORECASE):
             return False
         raise
     return True

@@ -141,6 +141,35 @@ def test_a_wrong_address_is_told_before_anything_starts(given: str, message: str
     assert "abc" not in str(error.value)
 
 
+def test_a_prefix_with_wildcards_in_its_name(s3: S3, counter: bytes, tmp_path: Path) -> None:
+    """In and out: it is listed as it stands, resumes, and its lease is seen."""
+    assert s3.url
+    put("in[1]*/x.mp4", counter)
+    put("in1/other.mp4", counter)
+    [file] = find_sources(["s3://videos/in[1]*"], ENDINGS).sources
+    assert file.key == "x.mp4"
+    out = "s3://videos/out[a]?"
+    assert_all_exact(clip_all(file, out), tmp_path)
+    assert len(open_output(out).sizes("clips")) == 5
+    with (
+        open_output(out).claimed(),
+        pytest.raises(UsageError, match="another run"),
+        open_output(out, "1/2").claimed(),
+    ):
+        pass
+
+
+def test_a_lease_survives_faults(s3: S3) -> None:
+    """A store that answers 503, or loses its answer, does not keep a run out."""
+    for what in ("503", "drop"):
+        turns = itertools.cycle([what, ""])
+        s3.fault = lambda seen, turns=turns: next(turns) if seen.method == "PUT" else ""  # type: ignore[misc]
+        with open_output(OUT).claimed():
+            assert keys("out/.locks") == ["out/.locks/all.json"]
+    s3.fault = lambda _seen: ""
+    assert keys("out/.locks") == []
+
+
 def test_two_sources_never_share_a_key(s3: S3, counter: bytes, tmp_path: Path) -> None:
     """Same path in two places, or the same text encoded differently: still two sources."""
     assert s3.url
