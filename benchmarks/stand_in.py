@@ -57,15 +57,20 @@ def _probed(file: SourceFile, chunks: int) -> ProbedSource:
 
 
 @task(name="chunk stand-in", cache_policy=NO_CACHE)
-def transcode(chunk: Chunk, recipe: Recipe, **_rest: Any) -> ChunkRecord:
-    """A record as of a chunk that was made, without making it."""
-    return ChunkRecord(
-        source_key=chunk.source.file.key,
-        chunk=chunk.number,
-        recipe_digest=recipe.digest(),
-        fingerprint=chunk.source.file.fingerprint,
-        clips=tuple(ClipRecord(clip=c, status=ClipStatus.WRITTEN, bytes=1) for c in chunk.clips),
-    )
+def transcode(chunks: list[Chunk], recipe: Recipe, **_rest: Any) -> list[ChunkRecord]:
+    """Records as of chunks that were made, without making them."""
+    return [
+        ChunkRecord(
+            source_key=chunk.source.file.key,
+            chunk=chunk.number,
+            recipe_digest=recipe.digest(),
+            fingerprint=chunk.source.file.fingerprint,
+            clips=tuple(
+                ClipRecord(clip=c, status=ClipStatus.WRITTEN, bytes=1) for c in chunk.clips
+            ),
+        )
+        for chunk in chunks
+    ]
 
 
 class _Watched(Campaign):

@@ -6,14 +6,14 @@ Done twice, it does nothing the second time: that is what makes retries cheap.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 
 import imageio_ffmpeg
 
 from clipping import planning, process
-from clipping.errors import ClippingError, FailureKind
+from clipping.errors import BundleError, ClippingError, FailureKind
 from clipping.frames import FrameTimes, pack, unpack
 from clipping.models import (
     Chunk,
@@ -33,7 +33,7 @@ from clipping.scratch import scratch_folder
 from clipping.settings import Execution, Recipe
 from clipping.transcoding import Job, transcode
 
-__all__ = ["ffmpeg_path", "ffmpeg_version", "make_chunk", "plan_chunks", "probe_file"]
+__all__ = ["ffmpeg_path", "ffmpeg_version", "make_chunk", "make_each", "plan_chunks", "probe_file"]
 
 
 def ffmpeg_path(execution: Execution) -> str:
@@ -91,6 +91,27 @@ def plan_chunks(probed: ProbedSource, recipe: Recipe, clips_per_chunk: int) -> l
     spans = planning.stride_spans(times.duration, length, stride, least, recipe.limit_clips)
     clips = planning.clips(source.file.key, times, list(spans))
     return list(planning.chunks(source, times, clips, clips_per_chunk))
+
+
+def make_each(chunks: Sequence[Chunk], make: Callable[[Chunk], ChunkRecord]) -> list[ChunkRecord]:
+    """Make chunks of one task, one after the other; a failing one does not stop the next.
+
+    Raises BundleError with every failing chunk's own error, or just that if there is one chunk.
+    """
+    if len(chunks) == 1:
+        return [make(chunks[0])]
+    records: list[ChunkRecord] = []
+    failures: dict[str, ClippingError] = {}
+    for chunk in chunks:
+        try:
+            records.append(make(chunk))
+        except ClippingError as error:
+            failures[chunk.name] = error
+        except OSError as error:
+            failures[chunk.name] = ClippingError(str(error), FailureKind.IO)
+    if failures:
+        raise BundleError(failures)
+    return records
 
 
 def make_chunk(

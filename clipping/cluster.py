@@ -32,6 +32,8 @@ __all__ = [
 # Chunks pass small values only; the default of a third of the memory is for others.
 _OBJECT_STORE_BYTES = 128 * 1024 * 1024
 _CONNECT_SECONDS = 5.0
+# A chunk that would take longer than a fourth of the time that is left gets more CPUs.
+_ROUNDS_LEFT = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,19 +99,19 @@ class Cluster:
         )
 
 
-def request_for(settings: Settings, cluster: Cluster, chunks_left: int) -> Request:
-    """What the next chunk asks for when `chunks_left` (itself included) are yet to finish.
+def request_for(settings: Settings, cluster: Cluster, share: float = 0.0) -> Request:
+    """What a chunk asks for that is `share` of all the work that is left.
 
-    One CPU while there are chunks for every CPU, since one thread an encoder is the most
-    efficient; more when the CPUs outnumber the chunks, up to `num_cpus_per_worker` and what
-    the largest node has. A chunk for NVENC asks for a share of a GPU: floored to four digits,
-    Ray's resolution, so that the shares fit.
+    One CPU while it is a small share, since one thread an encoder is the most efficient; more
+    when it would keep one worker busy while others have run out of work, up to
+    `num_cpus_per_worker` and what the largest node has. A chunk for NVENC asks for a share of
+    a GPU: floored to four digits, Ray's resolution, so that the shares fit.
     """
     most = max(1, min(int(settings.num_cpus_per_worker), cluster.largest or 1))
     least = min(settings.encoder_threads, most)
     if ENCODERS[settings.encoder].on_gpu:
         return Request(least, floor(10_000 / settings.nb_streams_per_gpu) / 10_000)
-    return Request(max(least, min(most, ceil(cluster.cpus / max(1, chunks_left)))))
+    return Request(max(least, min(most, ceil(share * cluster.cpus * _ROUNDS_LEFT))))
 
 
 def start(address: str, *, verbose: bool = False) -> bool:

@@ -5,16 +5,20 @@
     ├── SourceError           a source that cannot be clipped; other sources go on
     ├── FfmpegError           an ffmpeg process that failed, with a classified kind
     ├── VerificationError     a clip that is not what was planned; it is not published
-    └── StorageError          reading or writing a file failed
+    ├── StorageError          reading or writing a file failed
+    └── BundleError           some chunks of a task failed, each with its own error
 
 Every error carries a `FailureKind`, which alone decides whether trying again can help.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
+from typing import Any
 
 __all__ = [
+    "BundleError",
     "ClippingError",
     "FailureKind",
     "FfmpegError",
@@ -121,3 +125,16 @@ class StorageError(ClippingError):
     """A file that could not be read, written or listed."""
 
     kind = FailureKind.IO
+
+
+class BundleError(ClippingError):
+    """Some chunks of a task failed; the others are made. `failures`: chunk name to its error."""
+
+    def __init__(self, failures: Mapping[str, ClippingError]) -> None:
+        self.failures = dict(failures)
+        errors = list(self.failures.values())
+        worst = next((e for e in errors if e.kind.passes), errors[0])
+        super().__init__("; ".join(f"{n}: {e}" for n, e in self.failures.items()), worst.kind)
+
+    def __reduce__(self) -> Any:
+        return (type(self), (self.failures,))

@@ -179,6 +179,11 @@ class Chunk(Value):
     keyframes: str
 
     @property
+    def name(self) -> str:
+        """What people and the progress board call it."""
+        return f"{self.source.file.key}#{self.number}"
+
+    @property
     def seconds(self) -> float:
         """Seconds of source that its clips cover; overlaps count once."""
         total, reached = Fraction(0), Fraction(0)
@@ -234,6 +239,11 @@ class ChunkRecord(Value):
     encoded_frames: int = 0
     made_seconds: float = 0.0
     reused: int = 0
+
+    @property
+    def name(self) -> str:
+        """Its chunk's name."""
+        return f"{self.source_key}#{self.chunk}"
 
 
 class SourceStatus(StrEnum):

@@ -4,25 +4,25 @@ Nothing here grows with the number of chunks: sources are opened as fast as chun
 up, a window of task runs is in flight, and rows go to the manifest as they come.
 """
 
-import heapq
-import itertools
 import time
 import uuid
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
 import ray
 from prefect import Task
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
+from prefect.logging import get_run_logger
 
+from clipping.backlog import Backlog, Waiting, work_of
 from clipping.chunk_work import ffmpeg_path, ffmpeg_version, plan_chunks
 from clipping.cluster import Cluster, Request, board_named, connected, request_for
-from clipping.errors import ClippingError, FailureKind, SourceError
+from clipping.errors import BundleError, ClippingError, FailureKind, SourceError
 from clipping.inputs import Found, find_sources
 from clipping.models import (
     Chunk,
@@ -38,7 +38,7 @@ from clipping.models import (
 )
 from clipping.outputs import Output, open_output
 from clipping.remote import is_remote
-from clipping.reporting import Manifest, Tally, count, summary_lines
+from clipping.reporting import Manifest, Tally
 from clipping.resuming import (
     done_clips,
     earlier_record,
@@ -47,16 +47,16 @@ from clipping.resuming import (
     name_taken_by,
     source_record_name,
 )
-from clipping.settings import Settings, allowed_failures
+from clipping.settings import Settings
 from clipping.shards import manifest_name
 from flows.progress import Snapshot, view
 from flows.submitting import Done, Window
-from flows.worker import chunk_name
 
 __all__ = ["Campaign"]
 
 _PROBE_BATCH = 8
-_FAILURES_SAID = 10
+# Task runs that wait in Ray, so that no worker waits for the driver.
+_SUBMITTED_AHEAD = 2
 _READS_AT_ONCE = 16
 _READS_AHEAD = 256
 _PROGRESS_ARTIFACT_EVERY = 3.0
@@ -72,6 +72,14 @@ class _Underway:
     left: int
 
 
+@dataclass(frozen=True, slots=True)
+class _Unopened:
+    """Sources to probe in one task, and how many workers died over them."""
+
+    files: list[SourceFile]
+    crashes: int = 0
+
+
 @dataclass
 class Campaign:
     """One run over a set of inputs; `run` does it all."""
@@ -82,14 +90,13 @@ class Campaign:
     tally: Tally = field(default_factory=Tally)
     snapshot: Snapshot = field(default_factory=Snapshot)
     _underway: dict[str, _Underway] = field(default_factory=dict)
-    _unprobed: deque[list[SourceFile]] = field(default_factory=deque)
-    _queue: list[tuple[float, int, Chunk]] = field(default_factory=list)
-    _order: Iterator[int] = field(default_factory=itertools.count)
+    _unprobed: deque[_Unopened] = field(default_factory=deque)
+    _backlog: Backlog = field(default_factory=Backlog)
     _sizes: dict[str, int] = field(default_factory=dict)
     _manifest: Manifest | None = None
     _frames_done: float = 0.0
     _probes_flying: int = 0
-    _chunks_flying: set[str] = field(default_factory=set)
+    _flying: dict[str, float] = field(default_factory=dict)  # chunk name to work
 
     @cached_property
     def output(self) -> Output:
@@ -173,7 +180,7 @@ class Campaign:
 
     def _work_off(self, waiting: list[SourceFile]) -> None:
         self._unprobed.extend(
-            waiting[i : i + _PROBE_BATCH] for i in range(0, len(waiting), _PROBE_BATCH)
+            _Unopened(waiting[i : i + _PROBE_BATCH]) for i in range(0, len(waiting), _PROBE_BATCH)
         )
         view().show(self.snapshot)
         with ExitStack() as stack:
@@ -181,13 +188,13 @@ class Campaign:
                 connected(self.settings.ray_address, verbose=self.settings.talks)
             )
             cluster.require(Request(1))
-            cluster.require(request_for(self.settings, cluster, cluster.cpus))
+            cluster.require(request_for(self.settings, cluster))
             board = f"clipping-{uuid.uuid4().hex[:12]}"
             actor = board_named(board)
             progress = _ProgressArtifact()
-            window = Window(self.settings.crash_retries)
+            window = Window()
             self.snapshot.began = time.monotonic()
-            while self._unprobed or self._queue or len(window):
+            while self._unprobed or self._backlog or len(window):
                 self._fill(window, cluster, board)
                 done = window.next(timeout=0.5)
                 if done is not None:
@@ -198,69 +205,109 @@ class Campaign:
 
     def _fill(self, window: Window, cluster: Cluster, board: str) -> None:
         """Submit until enough is in flight: open videos while few chunks wait, else chunks."""
-        settings = self.settings
-        slots = max(1, cluster.slots(request_for(settings, cluster, cluster.cpus)))
-        while len(window) < slots + 2:
-            hungry = len(self._queue) < 2 * slots and self._probes_flying < slots
+        slots = max(1, cluster.slots(request_for(self.settings, cluster)))
+        while len(window) < slots + _SUBMITTED_AHEAD:
+            hungry = self._backlog.is_short(slots) and self._probes_flying < slots
             if self._unprobed and hungry:
-                files = self._unprobed.popleft()
-                self._probes_flying += 1
-                window.submit(
-                    self.probe_task,
-                    files,
-                    Request(1),
-                    files=files,
-                    execution=settings.execution,
-                )
-            elif self._queue:
-                left = len(self._queue) + len(window)
-                more = self._unprobed or self._probes_flying
-                request = request_for(settings, cluster, cluster.cpus if more else left)
-                _, _, chunk = heapq.heappop(self._queue)
-                self._chunks_flying.add(chunk_name(chunk))
-                window.submit(
-                    self.chunk_task,
-                    chunk,
-                    request,
-                    again={"there": None},  # the lost worker may have published some
-                    there=self._there(chunk),
-                    chunk=chunk,
-                    recipe=settings.recipe,
-                    execution=settings.execution,
-                    output=settings.output,
-                    cpus=request.cpus,
-                    board=board,
-                )
+                self._submit_probe(window, self._unprobed.popleft())
+            elif self._backlog:
+                more = bool(self._unprobed or self._probes_flying)
+                bundle = self._backlog.take(slots, more_to_come=more)
+                self._submit_chunks(window, cluster, board, bundle, more_to_come=more)
             else:
                 return
 
-    def _there(self, chunk: Chunk) -> dict[str, int]:
-        """Which of a chunk's clips were there when the run began, with their sizes."""
-        names = [f"{clip.id}.mp4" for clip in chunk.clips]
+    def _submit_probe(self, window: Window, unopened: _Unopened) -> None:
+        self._probes_flying += 1
+        window.submit(
+            self.probe_task,
+            unopened,
+            Request(1),
+            files=unopened.files,
+            execution=self.settings.execution,
+        )
+
+    def _submit_chunks(
+        self,
+        window: Window,
+        cluster: Cluster,
+        board: str,
+        bundle: tuple[Waiting, ...],
+        *,
+        more_to_come: bool,
+    ) -> None:
+        settings = self.settings
+        work = sum(w.work for w in bundle)
+        left = work + self._backlog.work + sum(self._flying.values())
+        alone = len(bundle) == 1 and not more_to_come
+        request = request_for(settings, cluster, work / left if alone and left else 0.0)
+        self._flying |= {w.chunk.name: w.work for w in bundle}
+        window.submit(
+            self.chunk_task,
+            bundle,
+            request,
+            # A lost worker may have published some: those have to be looked for.
+            there=None if bundle[0].crashes else self._there(bundle),
+            chunks=[w.chunk for w in bundle],
+            recipe=settings.recipe,
+            execution=settings.execution,
+            output=settings.output,
+            cpus=request.cpus,
+            board=board,
+        )
+
+    def _there(self, bundle: tuple[Waiting, ...]) -> dict[str, int]:
+        """Which of their clips were there when the run began, with their sizes."""
+        names = [f"{clip.id}.mp4" for w in bundle for clip in w.chunk.clips]
         return {name: self._sizes[name] for name in names if name in self._sizes}
 
     def _take(self, done: Done) -> None:
-        if isinstance(done.item, Chunk):
-            self._take_chunk(done.item, done.value, done.failure)
-        else:
-            self._take_probed(done.item, done.value, done.failure)
+        if isinstance(done.item, _Unopened):
+            self._probes_flying -= 1
+            self._take_probed(done.item, done)
+            return
+        bundle: tuple[Waiting, ...] = done.item
+        for waiting in bundle:
+            del self._flying[waiting.chunk.name]
+        if done.crash and self._is_tried_again(bundle[0].crashes, done.crash):
+            for waiting in bundle:
+                self._backlog.put(replace(waiting, crashes=waiting.crashes + 1))
+            return
+        records: list[ChunkRecord] = done.value or []
+        made = {record.name: record for record in records}
+        for waiting in bundle:
+            chunk = waiting.chunk
+            failure = done.failure
+            if isinstance(failure, BundleError):
+                failure = failure.failures.get(chunk.name)
+            if done.crash:
+                failure = _killed(waiting.crashes + 1, done.crash)
+            self._take_chunk(chunk, made.get(chunk.name), failure)
 
-    def _take_probed(
-        self,
-        files: list[SourceFile],
-        probed: list[ProbedSource] | None,
-        failure: ClippingError | None,
-    ) -> None:
-        self._probes_flying -= 1
+    def _is_tried_again(self, crashes: int, words: str) -> bool:
+        if crashes >= self.settings.crash_retries:
+            return False
+        get_run_logger().warning("A worker died (%s); its work is submitted again.", words)
+        return True
+
+    def _take_probed(self, unopened: _Unopened, done: Done) -> None:
+        files, crashes = unopened.files, unopened.crashes + bool(done.crash)
+        failure = done.failure
+        if done.crash:
+            if self._is_tried_again(unopened.crashes, done.crash):
+                self._unprobed.extendleft(_Unopened([file], crashes) for file in files)
+                return
+            failure = _killed(crashes, done.crash)
         if failure is not None and len(files) > 1:
             # One file took the others down with it; alone, each answers for itself.
-            self._unprobed.extendleft([file] for file in files)
+            self._unprobed.extendleft(_Unopened([file], crashes) for file in files)
             return
         self.snapshot.videos_probed += len(files)
         if failure is not None:
             self._fail_source(files[0], Failure(kind=failure.kind, message=failure.message))
             return
-        for result in probed or []:
+        probed: list[ProbedSource] = done.value or []
+        for result in probed:
             if result.failure is not None:
                 self._fail_source(result.file, result.failure)
             else:
@@ -301,9 +348,7 @@ class Campaign:
                 continue
             frames = sum(c.frame_count for c in chunk.clips)
             self.snapshot.frames_total += frames
-            # The longest first, so that no long one is left alone at the end.
-            work = chunk.seconds * video.width * video.height
-            heapq.heappush(self._queue, (-work, next(self._order), chunk))
+            self._backlog.put(Waiting(chunk, work_of(chunk)))
 
     def _count_done_chunk(self, chunk: Chunk, kept: dict[str, ClipRecord]) -> None:
         record = ChunkRecord(
@@ -319,7 +364,6 @@ class Campaign:
     def _take_chunk(
         self, chunk: Chunk, record: ChunkRecord | None, failure: ClippingError | None
     ) -> None:
-        self._chunks_flying.discard(chunk_name(chunk))
         self._frames_done += sum(c.frame_count for c in chunk.clips)
         if record is None:
             record = self._lost_chunk(chunk, failure or SourceError("it gave no result"))
@@ -410,7 +454,7 @@ class Campaign:
     # Showing
 
     def _show(self, actor: Any, progress: "_ProgressArtifact") -> None:
-        running = sum(n for name, n in _read_board(actor).items() if name in self._chunks_flying)
+        running = sum(n for name, n in _read_board(actor).items() if name in self._flying)
         snapshot = self.snapshot
         unopened = snapshot.videos - snapshot.videos_probed
         opened = max(1, snapshot.videos_probed)
@@ -420,73 +464,9 @@ class Campaign:
         view().show(shown)
         progress.update(shown.share)
 
-    # The end
 
-    def about(self) -> list[tuple[str, str]]:
-        """What the summary says of the settings."""
-        settings = self.settings
-        return [
-            (
-                "Recipe",
-                f"{settings.clip_len_s:g} s every {settings.clip_stride_s:g} s,"
-                f" {settings.encoder}, digest {settings.recipe.digest()}",
-            ),
-            ("ffmpeg", ffmpeg_version(ffmpeg_path(settings.execution))),
-        ]
-
-    def closing_lines(self) -> list[str]:
-        """What a person reads at the end."""
-        tally = self.tally
-        lines = [*summary_lines(tally, self.settings.output)]
-        if tally.empty:
-            lines.append(
-                f"{count(tally.empty, 'video')} gave no clip: shorter than"
-                f" --min-clip-length-s {self.settings.min_clip_length_s:g}"
-            )
-        if tally.absent:
-            lines.append(f"{count(tally.absent, 'clip')} absent: no frame lies in that span")
-        if tally.damaged:
-            lines.append(
-                f"{count(tally.damaged, 'clip')} with damage of the source (see the errors there)"
-            )
-        if tally.passed_over:
-            lines.append(f"{count(tally.passed_over, 'other file')} passed over by extension")
-        if tally.failed or tally.failed_sources:
-            lines.append(
-                f"{count(tally.failed, 'clip')} and {count(tally.failed_sources, 'video')} failed:"
-            )
-            shown = tally.failures[:_FAILURES_SAID]
-            lines += [f"  {_named(name, failure)}" for name, failure in shown]
-            more = sum(tally.kinds.values()) - len(shown)
-            if more > 0:
-                lines.append(f"  … and {more} more, in manifest.parquet and processed_videos/")
-        return lines
-
-    def verdict(self) -> str | None:
-        """Why the run failed, or None."""
-        tally, settings = self.tally, self.settings
-        if problems := tally.problems():
-            return "; ".join(problems)
-        failures = tally.failed + tally.failed_sources
-        allowed = allowed_failures(settings.allow_failures, tally.planned + tally.failed_sources)
-        if failures > allowed:
-            return (
-                f"{count(tally.failed, 'clip')} and {count(tally.failed_sources, 'video')} failed"
-                f" ({allowed} allowed); everything else is in {settings.output}"
-            )
-        if not tally.written and not failures:
-            return (
-                f"0 clips: no video in the input is as long as min_clip_length_s"
-                f" ({settings.min_clip_length_s:g} s)"
-                if tally.empty
-                else "0 clips: the input holds no videos"
-            )
-        return None
-
-
-def _named(name: str, failure: Failure) -> str:
-    """A failure's message; those of a source begin with its name already."""
-    return failure.message if failure.message.startswith(name) else f"{name}: {failure.message}"
+def _killed(times: int, words: str) -> ClippingError:
+    return ClippingError(f"the worker died {times} times ({words})", FailureKind.KILLED)
 
 
 def _json(record: SourceRecord) -> str:

@@ -30,7 +30,8 @@ from prefect.client.schemas.objects import State, TaskRun
 from prefect.runtime import task_run
 from prefect.states import Completed, Failed
 
-from clipping.chunk_work import make_chunk, probe_file
+from clipping.chunk_work import ffmpeg_path, ffmpeg_version, make_chunk, make_each, probe_file
+from clipping.closing import about, closing_lines, verdict
 from clipping.errors import ClippingError
 from clipping.models import Chunk, ChunkRecord, ProbedSource, SourceFile
 from clipping.outputs import open_output
@@ -42,7 +43,7 @@ from flows.run_log import without_known_failures
 from flows.submitting import ConnectedRayTaskRunner
 from flows.worker import frame_reporter, task_log
 
-__all__ = ["clip_flow", "probe_sources", "transcode_chunk"]
+__all__ = ["clip_flow", "probe_sources", "transcode_chunks"]
 
 without_known_failures()
 
@@ -59,31 +60,35 @@ def probe_sources(files: list[SourceFile], execution: Execution) -> list[ProbedS
     return [probe_file(file, execution) for file in files]
 
 
-@task(name="transcode chunk", cache_policy=NO_CACHE, retry_condition_fn=can_pass)
-def transcode_chunk(
-    chunk: Chunk,
+@task(name="transcode chunks", cache_policy=NO_CACHE, retry_condition_fn=can_pass)
+def transcode_chunks(
+    chunks: list[Chunk],
     recipe: Recipe,
     execution: Execution,
     output: str,
     cpus: int,
     board: str,
     there: dict[str, int] | None,
-) -> ChunkRecord:
-    """Encode, cut, verify and publish a chunk's clips. Takes `cpus` CPUs, or a GPU's share.
+) -> list[ChunkRecord]:
+    """Encode, cut, verify and publish the clips of a long chunk, or of several short ones.
 
-    there: name to size of its clips that an earlier run published; None to look for them.
+    Takes `cpus` CPUs, or a GPU's share. A retry finds what was made before and keeps it.
+    there: name to size of their clips that an earlier run published; None to look for them.
     """
     is_first = task_run.run_count in (None, 1)
     with task_log(execution) as log:
-        return make_chunk(
-            chunk,
-            recipe,
-            execution,
-            open_output(output, execution.shard),
-            cpus=cpus,
-            there=there if is_first else None,
-            on_frames=frame_reporter(board, chunk),
-            log=log,
+        return make_each(
+            chunks,
+            lambda chunk: make_chunk(
+                chunk,
+                recipe,
+                execution,
+                open_output(output, execution.shard),
+                cpus=cpus,
+                there=there if is_first else None,
+                on_frames=frame_reporter(board, chunk),
+                log=log,
+            ),
         )
 
 
@@ -116,10 +121,11 @@ def clip_flow(
     except ClippingError as error:
         # Its message says all there is to say; raised, it would be logged with a traceback.
         return Failed(message=error.message, data=error)
-    publish_artifacts(tally, settings, campaign.about())
-    verdict, lines = campaign.verdict(), campaign.closing_lines()
-    view().say([*lines, f"Failed: {verdict}"] if verdict else lines)
-    return Failed(message=verdict) if verdict else Completed(message=lines[0])
+    version = ffmpeg_version(ffmpeg_path(settings.execution))
+    publish_artifacts(tally, settings, about(settings, version))
+    failed, lines = verdict(tally, settings), closing_lines(tally, settings)
+    view().say([*lines, f"Failed: {failed}"] if failed else lines)
+    return Failed(message=failed) if failed else Completed(message=lines[0])
 
 
 def _tuned(settings: Settings) -> tuple[Any, Any]:
@@ -131,7 +137,7 @@ def _tuned(settings: Settings) -> tuple[Any, Any]:
     }
     if delays:
         options |= {"retry_delay_seconds": delays, "retry_jitter_factor": 0.2}
-    return probe_sources.with_options(**options), transcode_chunk.with_options(**options)
+    return probe_sources.with_options(**options), transcode_chunks.with_options(**options)
 
 
 if __name__ != "flows.clip_flow":

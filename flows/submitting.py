@@ -13,7 +13,6 @@ import ray
 from prefect import Task
 from prefect.client.orchestration import get_client
 from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
-from prefect.logging import get_run_logger
 from prefect.states import Crashed
 from prefect_ray.context import remote_options
 from prefect_ray.task_runners import PrefectRayFuture, RayTaskRunner
@@ -38,96 +37,55 @@ class ConnectedRayTaskRunner(RayTaskRunner):
         return self
 
 
-@dataclass(slots=True)
-class _InFlight:
-    item: Any
-    task: Task[Any, Any]
-    request: Request
-    parameters: dict[str, Any]
-    future: PrefectRayFuture[Any]
-    crashes: int = 0
-
-
 @dataclass(frozen=True, slots=True)
 class Done:
-    """A finished task run: the item it was submitted with, and its value or its failure."""
+    """A finished task run: the item it was submitted with, and its value or its failure.
+
+    crash: what is known of the worker's death, if it died; the work may be submitted again.
+    """
 
     item: Any
     value: Any = None
     failure: ClippingError | None = None
+    crash: str | None = None
 
 
 @dataclass(slots=True)
 class Window:
-    """Task runs in flight.
+    """Task runs in flight. crashes: how many workers died."""
 
-    crash_retries: how often work is submitted again whose worker died; crashes: how often one
-    did; submitted: all task runs so far.
-    """
-
-    crash_retries: int
     crashes: int = 0
-    submitted: int = 0
-    _flying: dict[Any, _InFlight] = field(default_factory=dict)
+    _flying: dict[Any, tuple[Any, PrefectRayFuture[Any]]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self._flying)
 
-    def submit(
-        self,
-        task: Task[Any, Any],
-        item: Any,
-        request: Request,
-        again: dict[str, Any] | None = None,
-        **parameters: Any,
-    ) -> None:
-        """Submit `task` with `parameters`, asking Ray for `request`; `item` comes back with it.
-
-        again: parameters that are others when it is submitted again after a crash.
-        """
-        future = _submit(task, request, parameters)
-        self.submitted += 1
-        flown = _InFlight(item, task, request, {**parameters, **(again or {})}, future)
-        self._flying[future.wrapped_future] = flown
+    def submit(self, task: Task[Any, Any], item: Any, request: Request, **parameters: Any) -> None:
+        """Submit `task` with `parameters`, asking Ray for `request`; `item` comes back with it."""
+        with remote_options(**request.options()):
+            future: Any = task.submit(**parameters)
+        self._flying[future.wrapped_future] = (item, future)
 
     def next(self, timeout: float) -> Done | None:
         """The next task run to end within `timeout` seconds, or None."""
         ready, _ = ray.wait(list(self._flying), num_returns=1, timeout=timeout)
         if not ready:
             return None
-        flown = self._flying.pop(ready[0])
-        flown.future.wait()
-        state = flown.future.state
+        item, future = self._flying.pop(ready[0])
+        future.wait()
+        state = future.state
         if state.is_crashed():
-            return self._crashed(flown, state.message or "the worker died")
-        value = flown.future.result(raise_on_failure=False)
+            self.crashes += 1
+            words = (state.message or "the worker died").strip().splitlines()[0][:300]
+            _mark_crashed(future, words)
+            return Done(item, crash=words)
+        value = future.result(raise_on_failure=False)
         if isinstance(value, ClippingError):
-            return Done(flown.item, failure=value)
+            return Done(item, failure=value)
         if isinstance(value, BaseException):
             message = f"{type(value).__name__}: {value}"
-            return Done(flown.item, failure=ClippingError(message, FailureKind.UNKNOWN))
-        return Done(flown.item, value)
-
-    def _crashed(self, flown: _InFlight, message: str) -> Done | None:
-        self.crashes += 1
-        flown.crashes += 1
-        words = message.strip().splitlines()[0][:300]
-        _mark_crashed(flown.future, words)
-        if flown.crashes > self.crash_retries:
-            text = f"the worker died {flown.crashes} times ({words})"
-            return Done(flown.item, failure=ClippingError(text, FailureKind.KILLED))
-        get_run_logger().warning("A worker died (%s); its work is submitted again.", words)
-        flown.future = _submit(flown.task, flown.request, flown.parameters)
-        self.submitted += 1
-        self._flying[flown.future.wrapped_future] = flown
-        return None
-
-
-def _submit(
-    task: Task[Any, Any], request: Request, parameters: dict[str, Any]
-) -> PrefectRayFuture[Any]:
-    with remote_options(**request.options()):
-        return task.submit(**parameters)  # type: ignore[return-value]
+            return Done(item, failure=ClippingError(message, FailureKind.UNKNOWN))
+        return Done(item, value)
 
 
 def _mark_crashed(future: PrefectRayFuture[Any], message: str) -> None:

@@ -29,7 +29,7 @@ def frame_reporter(board: str, chunk: Chunk) -> Callable[[int], None] | None:
         actor: Any = ray.get_actor(board)
     except ValueError:
         return None
-    name = chunk_name(chunk)
+    name = chunk.name
     last = 0.0
 
     def report(frames: int) -> None:
@@ -40,11 +40,6 @@ def frame_reporter(board: str, chunk: Chunk) -> Callable[[int], None] | None:
             actor.put.remote(name, frames)
 
     return report
-
-
-def chunk_name(chunk: Chunk) -> str:
-    """A chunk's name on the board."""
-    return f"{chunk.source.file.key}#{chunk.number}"
 
 
 @contextmanager

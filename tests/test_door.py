@@ -18,7 +18,7 @@ from prefect.flows import load_flow_from_entrypoint
 flow = load_flow_from_entrypoint(sys.argv[1] + ":clip_flow")
 module = sys.modules[flow.fn.__module__]
 assert flow is module.clip_flow
-tasks = [module.probe_sources.fn.__module__, module.transcode_chunk.fn.__module__]
+tasks = [module.probe_sources.fn.__module__, module.transcode_chunks.fn.__module__]
 print(json.dumps([*tasks, module.__file__, os.environ["PYTHONPATH"]]))
 """
 

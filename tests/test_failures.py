@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import re
 import signal
 import subprocess
@@ -14,10 +15,10 @@ import psutil
 import pytest
 
 from clipping import process
-from clipping.chunk_work import plan_chunks, probe_file
-from clipping.errors import FailureKind, FfmpegError, VerificationError
+from clipping.chunk_work import make_each, plan_chunks, probe_file
+from clipping.errors import BundleError, FailureKind, FfmpegError, VerificationError
 from clipping.ffmpeg import input_url
-from clipping.models import Chunk, ClipRecord, ClipStatus, SourceFile
+from clipping.models import Chunk, ChunkRecord, ClipRecord, ClipStatus, SourceFile
 from clipping.reading import Reading
 from clipping.settings import Execution, Recipe
 from clipping.transcoding import Job, transcode
@@ -216,3 +217,32 @@ def test_no_orphan_is_left(how: signal.Signals) -> None:
     gone, alive = psutil.wait_procs(children, timeout=10)
     assert gone
     assert not alive
+
+
+def test_chunks_that_share_a_task_fail_each_for_itself(chunk: Chunk) -> None:
+    """The others are made; every failing one's own error comes out, and crosses processes."""
+    chunks = [chunk.model_copy(update={"number": i}) for i in range(4)]
+    asked: list[int] = []
+
+    def make(one: Chunk) -> ChunkRecord:
+        asked.append(one.number)
+        if one.number == 1:
+            raise FfmpegError("it hurts here", FailureKind.BAD_INPUT)
+        if one.number == 2:
+            raise OSError("no route to host")
+        return ChunkRecord(
+            source_key="in.mp4", chunk=one.number, recipe_digest="", fingerprint="", clips=()
+        )
+
+    with pytest.raises(BundleError) as caught:
+        make_each(chunks, make)
+    assert asked == [0, 1, 2, 3]
+    error: BundleError = pickle.loads(pickle.dumps(caught.value))  # noqa: S301  our own
+    assert {name: e.kind for name, e in error.failures.items()} == {
+        "in.mp4#1": FailureKind.BAD_INPUT,
+        "in.mp4#2": FailureKind.IO,
+    }
+    assert error.kind.passes, "what may pass decides whether the task is tried again"
+    assert str(error) == "in.mp4#1: it hurts here; in.mp4#2: no route to host"
+    with pytest.raises(FfmpegError):
+        make_each(chunks[1:2], make)

@@ -109,7 +109,7 @@ def test_a_run_is_recorded_and_a_second_one_has_nothing_to_do(site: Site, tmp_pa
     assert {name: run["parameters"][name] for name in given} == given
     tasks = site.task_runs(run["id"])
     assert {task["name"].rsplit("-", 1)[0] for task in tasks} == {
-        "probe sources", "transcode chunk",
+        "probe sources", "transcode chunks",
     }  # fmt: skip
     assert {task["state_type"] for task in tasks} == {"COMPLETED"}
     artifacts = site.artifacts(run["id"])
