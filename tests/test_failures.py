@@ -237,7 +237,7 @@ def test_chunks_that_share_a_task_fail_each_for_itself(chunk: Chunk) -> None:
     with pytest.raises(BundleError) as caught:
         make_each(chunks, make)
     assert asked == [0, 1, 2, 3]
-    error: BundleError = pickle.loads(pickle.dumps(caught.value))  # noqa: S301  our own
+    error: BundleError = pickle.loads(pickle.dumps(caught.value))
     assert {name: e.kind for name, e in error.failures.items()} == {
         "in.mp4#1": FailureKind.BAD_INPUT,
         "in.mp4#2": FailureKind.IO,
