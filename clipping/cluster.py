@@ -21,7 +21,6 @@ from clipping.settings import Settings
 __all__ = [
     "Cluster",
     "Request",
-    "board_named",
     "connected",
     "request_for",
     "start",
@@ -143,12 +142,10 @@ def start(address: str, *, verbose: bool = False) -> bool:
         "local",
         include_dashboard=False,
         object_store_memory=_OBJECT_STORE_BYTES,
+        # The workers import Prefect, which takes seconds, while we have other things to do.
+        _system_config={"preload_python_modules": ["prefect_ray.task_runners", "flows.tasks"]},
         **options,
     )
-    # The workers import Prefect, which takes seconds, while we have other things to do.
-    warm: Any = ray.remote(num_cpus=1)(_import_flow)
-    for _ in range(survey().cpus):
-        warm.remote()
     return True
 
 
@@ -158,8 +155,9 @@ def _packages() -> list[str]:
     return [str(root / name) for name in ("clipping", "flows")]
 
 
-def _import_flow() -> None:
-    importlib.import_module("flows.clip_flow")
+def _import_tasks() -> None:
+    for module in ("prefect_ray.task_runners", "flows.tasks"):
+        importlib.import_module(module)
 
 
 @contextlib.contextmanager
@@ -198,24 +196,3 @@ def survey() -> Cluster:
     """The live nodes of the connected cluster."""
     nodes: list[dict[str, Any]] = cast(Any, ray).nodes()
     return Cluster(tuple(n["Resources"] for n in nodes if n.get("Alive")))
-
-
-class _Board:
-    """Where running chunks write how far they are; lives in a process of its own."""
-
-    def __init__(self) -> None:
-        self.frames: dict[str, int] = {}
-
-    def put(self, chunk: str, frames: int) -> None:
-        self.frames[chunk] = frames
-
-    def get(self) -> dict[str, int]:
-        return dict(self.frames)
-
-    def drop(self, chunk: str) -> None:
-        self.frames.pop(chunk, None)
-
-
-def board_named(name: str) -> Any:
-    """A new board that tasks find by `name` (a Ray actor that takes no CPU)."""
-    return ray.remote(num_cpus=0)(_Board).options(name=name).remote()

@@ -14,14 +14,14 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
-import ray
 from prefect import Task
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
 from prefect.logging import get_run_logger
 
 from clipping.backlog import Backlog, Waiting, work_of
+from clipping.board import Board
 from clipping.chunk_work import ffmpeg_path, ffmpeg_version, plan_chunks
-from clipping.cluster import Cluster, Request, board_named, connected, request_for
+from clipping.cluster import Cluster, Request, connected, request_for
 from clipping.errors import BundleError, ClippingError, FailureKind, SourceError
 from clipping.inputs import Found, find_sources
 from clipping.models import (
@@ -60,6 +60,7 @@ _SUBMITTED_AHEAD = 2
 _READS_AT_ONCE = 16
 _READS_AHEAD = 256
 _PROGRESS_ARTIFACT_EVERY = 3.0
+_SHOWN_EVERY = 0.4
 
 
 @dataclass(slots=True)
@@ -95,8 +96,9 @@ class Campaign:
     _sizes: dict[str, int] = field(default_factory=dict)
     _manifest: Manifest | None = None
     _frames_done: float = 0.0
+    _shown: float = 0.0
     _probes_flying: int = 0
-    _flying: dict[str, float] = field(default_factory=dict)  # chunk name to work
+    _flying: dict[str, float] = field(default_factory=dict)  # task's first chunk to work
 
     @cached_property
     def output(self) -> Output:
@@ -189,8 +191,7 @@ class Campaign:
             )
             cluster.require(Request(1))
             cluster.require(request_for(self.settings, cluster))
-            board = f"clipping-{uuid.uuid4().hex[:12]}"
-            actor = board_named(board)
+            board = Board(uuid.uuid4().hex)
             progress = _ProgressArtifact()
             window = Window()
             self.snapshot.began = time.monotonic()
@@ -198,12 +199,12 @@ class Campaign:
                 self._fill(window, cluster, board)
                 done = window.next(timeout=0.5)
                 if done is not None:
-                    self._take(done)
-                self._show(actor, progress)
+                    self._take(done, board)
+                self._show(board, progress)
             self.tally.crashes = window.crashes
             progress.close()
 
-    def _fill(self, window: Window, cluster: Cluster, board: str) -> None:
+    def _fill(self, window: Window, cluster: Cluster, board: Board) -> None:
         """Submit until enough is in flight: open videos while few chunks wait, else chunks."""
         slots = max(1, cluster.slots(request_for(self.settings, cluster)))
         while len(window) < slots + _SUBMITTED_AHEAD:
@@ -231,7 +232,7 @@ class Campaign:
         self,
         window: Window,
         cluster: Cluster,
-        board: str,
+        board: Board,
         bundle: tuple[Waiting, ...],
         *,
         more_to_come: bool,
@@ -241,7 +242,7 @@ class Campaign:
         left = work + self._backlog.work + sum(self._flying.values())
         alone = len(bundle) == 1 and not more_to_come
         request = request_for(settings, cluster, work / left if alone and left else 0.0)
-        self._flying |= {w.chunk.name: w.work for w in bundle}
+        self._flying[bundle[0].chunk.name] = work
         window.submit(
             self.chunk_task,
             bundle,
@@ -253,7 +254,7 @@ class Campaign:
             execution=settings.execution,
             output=settings.output,
             cpus=request.cpus,
-            board=board,
+            board=board.run,
         )
 
     def _there(self, bundle: tuple[Waiting, ...]) -> dict[str, int]:
@@ -261,14 +262,15 @@ class Campaign:
         names = [f"{clip.id}.mp4" for w in bundle for clip in w.chunk.clips]
         return {name: self._sizes[name] for name in names if name in self._sizes}
 
-    def _take(self, done: Done) -> None:
+    def _take(self, done: Done, board: Board) -> None:
         if isinstance(done.item, _Unopened):
             self._probes_flying -= 1
             self._take_probed(done.item, done)
             return
         bundle: tuple[Waiting, ...] = done.item
-        for waiting in bundle:
-            del self._flying[waiting.chunk.name]
+        name = bundle[0].chunk.name
+        del self._flying[name]
+        board.drop(name)
         if done.crash and self._is_tried_again(bundle[0].crashes, done.crash):
             for waiting in bundle:
                 self._backlog.put(replace(waiting, crashes=waiting.crashes + 1))
@@ -453,12 +455,16 @@ class Campaign:
 
     # Showing
 
-    def _show(self, actor: Any, progress: "_ProgressArtifact") -> None:
-        running = sum(n for name, n in _read_board(actor).items() if name in self._flying)
+    def _show(self, board: Board, progress: "_ProgressArtifact") -> None:
+        now = time.monotonic()
+        if now - self._shown < _SHOWN_EVERY:
+            return
+        self._shown = now
         snapshot = self.snapshot
         unopened = snapshot.videos - snapshot.videos_probed
         opened = max(1, snapshot.videos_probed)
         total = snapshot.frames_total * (1 + unopened / opened)
+        running = board.frames(self._flying)
         snapshot.frames = self._frames_done + min(running, max(0, total - self._frames_done))
         shown = Snapshot(**{**_values(snapshot), "frames_total": total})
         view().show(shown)
@@ -475,13 +481,6 @@ def _json(record: SourceRecord) -> str:
 
 def _values(snapshot: Snapshot) -> dict[str, Any]:
     return {name: getattr(snapshot, name) for name in Snapshot.__slots__}
-
-
-def _read_board(actor: Any) -> dict[str, int]:
-    try:
-        return ray.get(actor.get.remote(), timeout=2.0)
-    except ray.exceptions.RayError:
-        return {}  # progress is a courtesy
 
 
 class _ProgressArtifact:

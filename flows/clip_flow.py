@@ -5,8 +5,8 @@ python flows/clip_flow.py --input VIDEOS --output clips/
 
 if __name__ != "flows.clip_flow":
     # As a script, and for Prefect, which loads `flows/clip_flow.py:clip_flow` under a name of
-    # its own, this file is only a door. The tasks live in one module, the importable
-    # `flows.clip_flow` beside this file, and Ray's workers find them by that name and path.
+    # its own, this file is only a door. The flow lives in the importable `flows.clip_flow`, the
+    # tasks in `flows.tasks` beside it, and Ray's workers find them by that name and path.
     import os
     import sys
     from pathlib import Path
@@ -24,72 +24,21 @@ if __name__ != "flows.clip_flow":
 
 from typing import Any
 
-from prefect import flow, task
-from prefect.cache_policies import NO_CACHE
-from prefect.client.schemas.objects import State, TaskRun
-from prefect.runtime import task_run
+from prefect import flow
+from prefect.client.schemas.objects import State
 from prefect.states import Completed, Failed
 
-from clipping.chunk_work import ffmpeg_path, ffmpeg_version, make_chunk, make_each, probe_file
+from clipping.chunk_work import ffmpeg_path, ffmpeg_version
 from clipping.closing import about, closing_lines, verdict
 from clipping.errors import ClippingError
-from clipping.models import Chunk, ChunkRecord, ProbedSource, SourceFile
-from clipping.outputs import open_output
 from clipping.settings import Execution, Recipe, Settings, resolve
 from flows.artifacts import publish_artifacts
 from flows.campaign import Campaign
 from flows.progress import view
-from flows.run_log import without_known_failures
 from flows.submitting import ConnectedRayTaskRunner
-from flows.worker import frame_reporter, task_log
+from flows.tasks import can_pass, probe_sources, transcode_chunks
 
 __all__ = ["clip_flow", "probe_sources", "transcode_chunks"]
-
-without_known_failures()
-
-
-def can_pass(_task: Any, _run: TaskRun, state: State[Any]) -> bool:
-    """Whether a failed task is worth another try: a full disk may clear, a bad file does not."""
-    error = state.result(raise_on_failure=False)
-    return error.kind.passes if isinstance(error, ClippingError) else isinstance(error, OSError)
-
-
-@task(name="probe sources", cache_policy=NO_CACHE, retry_condition_fn=can_pass)
-def probe_sources(files: list[SourceFile], execution: Execution) -> list[ProbedSource]:
-    """Open videos and read the time of every frame. Reads each file once; takes one CPU."""
-    return [probe_file(file, execution) for file in files]
-
-
-@task(name="transcode chunks", cache_policy=NO_CACHE, retry_condition_fn=can_pass)
-def transcode_chunks(
-    chunks: list[Chunk],
-    recipe: Recipe,
-    execution: Execution,
-    output: str,
-    cpus: int,
-    board: str,
-    there: dict[str, int] | None,
-) -> list[ChunkRecord]:
-    """Encode, cut, verify and publish the clips of a long chunk, or of several short ones.
-
-    Takes `cpus` CPUs, or a GPU's share. A retry finds what was made before and keeps it.
-    there: name to size of their clips that an earlier run published; None to look for them.
-    """
-    is_first = task_run.run_count in (None, 1)
-    with task_log(execution) as log:
-        return make_each(
-            chunks,
-            lambda chunk: make_chunk(
-                chunk,
-                recipe,
-                execution,
-                open_output(output, execution.shard),
-                cpus=cpus,
-                there=there if is_first else None,
-                on_frames=frame_reporter(board, chunk),
-                log=log,
-            ),
-        )
 
 
 @flow(

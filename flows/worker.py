@@ -1,45 +1,16 @@
-"""What a task does around its work: say how far it is, and pass on ffmpeg's log."""
+"""What a task does around its work: pass on ffmpeg's log."""
 
 import logging
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import ray
 from prefect.logging import get_run_logger
 
-from clipping.models import Chunk
 from clipping.settings import Execution
 
-__all__ = ["frame_reporter", "task_log"]
-
-_REPORT_EVERY = 1.0
-
-
-def frame_reporter(board: str, chunk: Chunk) -> Callable[[int], None] | None:
-    """Writes a chunk's encoded frames on the run's board, about once a second.
-
-    Progress is a courtesy: a board that cannot be reached stops nothing.
-    """
-    if not board or not ray.is_initialized():
-        return None
-    try:
-        actor: Any = ray.get_actor(board)
-    except ValueError:
-        return None
-    name = chunk.name
-    last = 0.0
-
-    def report(frames: int) -> None:
-        nonlocal last
-        now = time.monotonic()
-        if now - last >= _REPORT_EVERY:
-            last = now
-            actor.put.remote(name, frames)
-
-    return report
+__all__ = ["task_log"]
 
 
 @contextmanager
