@@ -60,12 +60,12 @@ class Package:
         note.write_text(wanted)
 
 
-# 1.1.0 is the last version with libx264, which everybody else here encodes with. Its fixed-stride
-# stages never import torch, and outside a Mac that would be gigabytes of CUDA: it is left out.
+# 1.1.0 still has libx264, which everybody else here encodes with. The stages that are run never
+# import torch, which would bring gigabytes of CUDA on Linux: it is left out.
 NEMO = Package(
     "--with-nemo",
     "NeMo Curator 1.1.0",
-    "1.1 GB",
+    "1.2 GB on disk",
     (
         *("nemo-curator==1.1.0", "av==13.1.0", "opencv-python-headless==5.0.0.93"),
         *("einops==0.8.2", "easydict==1.14", "transformers==4.57.6", "ray[default,data]==2.52.1"),
@@ -76,7 +76,7 @@ NEMO = Package(
 PYSCENEDETECT = Package(
     "--with-pyscenedetect",
     "PySceneDetect 0.7.2",
-    "0.3 GB",
+    "0.3 GB on disk",
     ("scenedetect-headless==0.7.2", "opencv-python-headless==5.0.0.93", "numpy==2.4.6"),
 )
 
