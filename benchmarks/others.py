@@ -76,7 +76,7 @@ NEMO = Package(
 PYSCENEDETECT = Package(
     "--with-pyscenedetect",
     "PySceneDetect 0.7.2",
-    "0.3 GB on disk",
+    "0.2 GB on disk",
     ("scenedetect-headless==0.7.2", "opencv-python-headless==5.0.0.93", "numpy==2.4.6"),
 )
 
