@@ -142,10 +142,12 @@ def start(address: str, *, verbose: bool = False) -> bool:
         "local",
         include_dashboard=False,
         object_store_memory=_OBJECT_STORE_BYTES,
-        # The workers import Prefect, which takes seconds, while we have other things to do.
-        _system_config={"preload_python_modules": ["prefect_ray.task_runners", "flows.tasks"]},
         **options,
     )
+    # The workers import Prefect, which takes seconds, while we have other things to do.
+    importing: Any = ray.remote(num_cpus=1)(_import_tasks)
+    for _ in range(survey().cpus):
+        importing.remote()
     return True
 
 
