@@ -224,10 +224,11 @@ def _start_ray(settings: Settings, stack: ExitStack) -> None:
     """Start Ray, if there is work for it; the flow joins it."""
     if not _has_work(settings):
         return
-    from clipping import cluster
+    from clipping import cluster, lanes, nvenc
 
+    nvenc.require_here(settings)
     try:
-        if cluster.start(settings.ray_address, verbose=settings.talks):
+        if cluster.start(settings.ray_address, tags=lanes.tags(settings), verbose=settings.talks):
             stack.callback(cluster.stop)
     except KeyboardInterrupt:
         _end_children()

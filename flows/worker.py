@@ -1,6 +1,7 @@
 """What a task does around its work: say how far it is, and pass on ffmpeg's log."""
 
 import logging
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -13,7 +14,7 @@ from prefect.logging import get_run_logger
 from clipping.models import Chunk
 from clipping.settings import Execution
 
-__all__ = ["frame_reporter", "task_log"]
+__all__ = ["frame_reporter", "task_log", "whereabouts"]
 
 _REPORT_EVERY = 1.0
 
@@ -40,6 +41,12 @@ def frame_reporter(board: str, chunk: Chunk) -> Callable[[int], None] | None:
             actor.put.remote(name, frames)
 
     return report
+
+
+def whereabouts() -> tuple[str, str | None]:
+    """The machine's name, and Ray's id of the node if Ray runs here."""
+    node = ray.get_runtime_context().get_node_id() if ray.is_initialized() else None
+    return os.uname().nodename, node
 
 
 @contextmanager
