@@ -2,6 +2,7 @@
 
     uv run python -m benchmarks                      # all of it, for hours
     uv run python -m benchmarks --only overlap --repeats 3
+    uv run python -m benchmarks --with-nemo --with-pyscenedetect
 
 Ratios are to ours: the chunk function with the same CPUs.
 """
@@ -21,7 +22,8 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from benchmarks.contenders import CONTENDERS, FFMPEG, Work, command
+from benchmarks import others
+from benchmarks.contenders import CONTENDERS, FFMPEG, NEEDS, Work, command
 from benchmarks.inputs import VIDEOS, made
 from benchmarks.judging import Verdict, judge
 from benchmarks.measuring import Cost, run
@@ -61,7 +63,8 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--only", nargs="+", choices=CASES, default=list(CASES))
-    parser.add_argument("--contenders", nargs="+", choices=CONTENDERS, default=list(CONTENDERS))
+    parser.add_argument("--contenders", nargs="+", choices=CONTENDERS, default=[])
+    others.add_flags(parser)
     parser.add_argument("--media", type=Path, help="a video to use instead of the made ones")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--cpus", type=int, default=os.cpu_count() or 1)
@@ -69,6 +72,7 @@ def main() -> None:
     parser.add_argument("--videos", type=Path, default=Path("benchmarks/videos"))
     parser.add_argument("--results", type=Path, default=Path("benchmarks/results"))
     options = parser.parse_args()
+    options.contenders = others.chosen(options.contenders, CONTENDERS, NEEDS, options.packages)
     results = [_measured(CASES[name], options) for name in options.only]
     options.results.mkdir(parents=True, exist_ok=True)
     text = "\n\n".join([_machine(options), *map(_table, results)])
@@ -102,7 +106,7 @@ def _measured(case: Case, options: argparse.Namespace) -> dict[str, Any]:
                 out = Path(folder) / "out"
                 out.mkdir()
                 argv = command(name, work, out)
-                if argv is None or not _is_there(name):
+                if argv is None:
                     continue
                 print(f"{case.name}, {case.video}: {name}, run {turn + 1}", file=sys.stderr)
                 costs.setdefault(name, []).append(run(argv, Path(folder), _environment(folder)))
@@ -114,12 +118,6 @@ def _measured(case: Case, options: argparse.Namespace) -> dict[str, Any]:
                 shutil.rmtree(out)
     rows = {name: _row(costs[name], verdicts[name]) for name in costs}
     return {"case": asdict(case), "planned": len(work.spans), "rows": rows}
-
-
-def _is_there(name: str) -> bool:
-    import importlib.util
-
-    return name != "PySceneDetect" or importlib.util.find_spec("scenedetect") is not None
 
 
 def _environment(folder: str) -> dict[str, str]:

@@ -7,11 +7,14 @@ import shlex
 import sys
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 
 import imageio_ffmpeg
 
-__all__ = ["CONTENDERS", "Work", "command"]
+from benchmarks.others import NEMO, PYSCENEDETECT
+
+__all__ = ["CONTENDERS", "NEEDS", "Work", "command"]
 
 FFMPEG: str = imageio_ffmpeg.get_ffmpeg_exe()
 _BATCH = 16
@@ -109,7 +112,20 @@ def _segments(work: Work, out: Path) -> list[str]:
 
 def _scenedetect(work: Work, out: Path) -> list[str]:
     options = {"video": str(work.video), "output": str(out), "spans": work.spans}
-    return [sys.executable, "-m", "benchmarks.split", json.dumps(options)]
+    return [PYSCENEDETECT.python, "-m", "benchmarks.split", json.dumps(options)]
+
+
+def _nemo(work: Work, out: Path, *, pipeline: bool) -> list[str]:
+    options = {
+        "video": str(work.video),
+        "output": str(out),
+        "length": float(work.length),
+        "stride": float(work.stride),
+        "cpus": work.cpus,
+        "encoder": work.encoder,
+        "pipeline": pipeline,
+    }
+    return [NEMO.python, "-m", "benchmarks.nemo", json.dumps(options)]
 
 
 def _side_by_side(commands: list[list[str]], cpus: int) -> list[str]:
@@ -125,7 +141,13 @@ CONTENDERS = {
     "bound: encoded once": _bound,
     "segment muxer": _segments,
     "PySceneDetect": _scenedetect,
+    "NeMo Curator 1.1.0, stages in-process": partial(_nemo, pipeline=False),
+    "NeMo Curator 1.1.0, pipeline": partial(_nemo, pipeline=True),
 }
+
+# What has to be asked for, and installed.
+NEEDS = {name: NEMO for name in CONTENDERS if name.startswith("NeMo")}
+NEEDS["PySceneDetect"] = PYSCENEDETECT
 
 
 def command(name: str, work: Work, out: Path) -> list[str] | None:

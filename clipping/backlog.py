@@ -36,6 +36,11 @@ class Waiting:
     avoid: frozenset[str] = frozenset()
 
     @property
+    def was_tried(self) -> bool:
+        """Whether something began to make it."""
+        return bool(self.crashes or self.refusals or self.avoid)
+
+    @property
     def goes_alone(self) -> bool:
         """Whether it shares its task with no other, so that it can hurt none."""
         return bool(self.crashes or self.avoid)

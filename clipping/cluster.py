@@ -22,7 +22,6 @@ __all__ = [
     "Cluster",
     "Node",
     "Request",
-    "board_named",
     "connected",
     "start",
     "stop",
@@ -145,7 +144,7 @@ class Cluster:
     def offers(self) -> str:
         """What the nodes have, in words, nodes of a kind together."""
         kinds = Counter(node.kind for node in self.nodes)
-        text = "; ".join(f"{n} x {kind}" if n > 1 else kind for kind, n in kinds.items())
+        text = "; ".join(f"{n} x {k}" if n > 1 else k for k, n in sorted(kinds.items()))
         if self.addable:
             text += f"; an autoscaler can add {'; '.join(_offer(a) for a in self.addable)}"
         return text or "nothing"
@@ -158,7 +157,7 @@ class Cluster:
         if self.slots(request) or self.can_grow_to(request):
             return
         raise UsageError(
-            f"no node can run a chunk: it asks for {request}, the {len(self.nodes)} nodes have"
+            f"no node can run a chunk: it asks for {request}, the live nodes have"
             f" {self.offers()}{why}. Start a node with: {request.start_line()}{instead}",
             FailureKind.NO_DEVICE if request.gpus else FailureKind.USAGE,
         )
@@ -210,29 +209,35 @@ def start(address: str, *, tags: Iterable[str] = (), verbose: bool = False) -> b
                 f"the Ray cluster at {address} cannot be joined: {reason}. If it asks for a"
                 " token, set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN or RAY_AUTH_TOKEN_PATH"
             ) from None
+        if not verbose:
+            _hush()
         return True
     ray.init(
         "local",
         include_dashboard=False,
         object_store_memory=_OBJECT_STORE_BYTES,
         resources={tag: _PLENTY for tag in tags if tag},
+        # The workers import Prefect, which takes seconds, while we have other things to do.
+        _system_config={"preload_python_modules": ["prefect_ray.task_runners", "flows.tasks"]},
         **options,
     )
-    # The workers import Prefect, which takes seconds, while we have other things to do.
-    warm: Any = ray.remote(num_cpus=1)(_import_flow)
-    for _ in range(survey().cpus):
-        warm.remote()
     return True
+
+
+def _hush() -> None:
+    """Keep the last words of lost nodes' daemons, pages of them, off the screen of this process.
+
+    Ray has no setting for it; the flow says itself that a node is gone.
+    """
+    with contextlib.suppress(ImportError, AttributeError):
+        logs: Any = importlib.import_module("ray._private.ray_logging")
+        logs.global_worker_stdstream_dispatcher.remove_handler("ray_print_logs")
 
 
 def _packages() -> list[str]:
     """The folders of this project's packages, as they are imported here."""
     root = Path(__file__).resolve().parent.parent
     return [str(root / name) for name in ("clipping", "flows")]
-
-
-def _import_flow() -> None:
-    importlib.import_module("flows.clip_flow")
 
 
 @contextlib.contextmanager
@@ -293,24 +298,3 @@ def _addable() -> tuple[Mapping[str, float], ...]:
         return tuple(dict(group.resources) for group in groups if group.max_count != 0)
     except Exception:  # a private call: whatever it does, then nothing is known
         return ()
-
-
-class _Board:
-    """Where running chunks write how far they are; lives in a process of its own."""
-
-    def __init__(self) -> None:
-        self.frames: dict[str, int] = {}
-
-    def put(self, chunk: str, frames: int) -> None:
-        self.frames[chunk] = frames
-
-    def get(self) -> dict[str, int]:
-        return dict(self.frames)
-
-    def drop(self, chunk: str) -> None:
-        self.frames.pop(chunk, None)
-
-
-def board_named(name: str) -> Any:
-    """A new board that tasks find by `name` (a Ray actor that takes no CPU)."""
-    return ray.remote(num_cpus=0)(_Board).options(name=name).remote()

@@ -73,7 +73,7 @@ def _libx264(preset: str | None, rate: Rate, threads: int) -> list[str]:
     spend = _average(rate.bit_rate) if rate.bit_rate else ["-crf", f"{rate.quality:g}"]
     # Cells are cut at IDRs, so forced keyframes must be IDRs and GOPs closed.
     closed = ["-forced-idr", "1", "-flags", "+cgop"]
-    return ["-preset", preset or "medium", *spend, *closed, "-threads", str(threads)]
+    return ["-preset", preset or _X264_DEFAULT, *spend, *closed, "-threads", str(threads)]
 
 
 def _libopenh264(_preset: str | None, rate: Rate, threads: int) -> list[str]:
@@ -97,6 +97,8 @@ def _nvenc(preset: str | None, rate: Rate, _threads: int) -> list[str]:
     return [*tuned, *spend, "-forced-idr", "1", "-strict_gop", "1", "-g", "250"]
 
 
+# Chosen from the README's table: half of medium's CPU time at nearly the same VMAF and bytes.
+_X264_DEFAULT = "veryfast"
 _X264_PRESETS = (
     "ultrafast",
     "superfast",
@@ -118,8 +120,8 @@ ENCODERS: dict[str, Encoder] = {
             codec="h264",
             on_gpu=False,
             presets=_X264_PRESETS,
-            default_preset="medium",
-            default_quality=23,
+            default_preset=_X264_DEFAULT,
+            default_quality=21,
             quality_range=(0, 51),
             constant_quality=True,
             options=_libx264,

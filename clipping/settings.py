@@ -38,7 +38,7 @@ __all__ = [
 ]
 
 # Raised when the same recipe would give other bytes than before; every clip is then remade.
-_RECIPE_VERSION = 1
+_RECIPE_VERSION = 2
 
 
 def _listed(value: Any) -> Any:
@@ -104,7 +104,7 @@ class Recipe(BaseModel):
     preset: str | None = Field(
         None,
         title="Preset",
-        description="The encoder's preset (libx264: ultrafast … placebo, default medium; "
+        description="The encoder's preset (libx264: ultrafast … placebo, default veryfast; "
         "h264_nvenc: p1 … p7, default p4; libopenh264 has none, auto takes the defaults).",
     )
     quality: float | None = Field(
@@ -112,8 +112,8 @@ class Recipe(BaseModel):
         ge=0,
         le=51,
         title="Quality",
-        description="Constant quality, lower is better (libx264: CRF, h264_nvenc: CQ; default "
-        "23). libopenh264 has none: it gets a bit rate chosen from size and frame rate.",
+        description="Constant quality, lower is better (libx264: CRF, default 21; h264_nvenc: CQ, "
+        "default 23). libopenh264 has none: it gets a bit rate chosen from size and frame rate.",
     )
     use_input_bit_rate: bool = Field(
         False,

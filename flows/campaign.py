@@ -14,14 +14,14 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
-import ray
 from prefect import Task
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
 from prefect.logging import get_run_logger
 
 from clipping.backlog import Backlog, Waiting, work_of
+from clipping.board import Board
 from clipping.chunk_work import ffmpeg_path, ffmpeg_version, plan_chunks
-from clipping.cluster import board_named, connected
+from clipping.cluster import connected
 from clipping.errors import BundleError, ClippingError, FailureKind, SourceError
 from clipping.inputs import Found, find_sources
 from clipping.lanes import Lane, tags
@@ -66,6 +66,7 @@ _PROGRESS_ARTIFACT_EVERY = 3.0
 # An encoder session that was refused is asked for again so often, after growing waits.
 _REFUSALS = 8
 _LONGEST_WAIT = 60.0
+_SHOWN_EVERY = 0.4
 
 
 @dataclass(slots=True)
@@ -94,6 +95,11 @@ class _Bundle:
     encoder: str
     on_gpu: bool
 
+    @property
+    def name(self) -> str:
+        """What its progress is written down under."""
+        return self.chunks[0].chunk.name
+
 
 @dataclass
 class Campaign:
@@ -114,8 +120,9 @@ class Campaign:
     _sizes: dict[str, int] = field(default_factory=dict)
     _manifest: Manifest | None = None
     _frames_done: float = 0.0
+    _shown: float = 0.0
     _probes_flying: int = 0
-    _flying: dict[str, float] = field(default_factory=dict)  # chunk name to work
+    _flying: dict[str, float] = field(default_factory=dict)  # task's first chunk to work
 
     @cached_property
     def output(self) -> Output:
@@ -214,8 +221,7 @@ class Campaign:
             routes = Routes(self.settings, cluster)
             routes.check()
             self.tally.cluster_notes = routes.notes()
-            board = f"clipping-{uuid.uuid4().hex[:12]}"
-            actor = board_named(board)
+            board = Board(uuid.uuid4().hex)
             progress = _ProgressArtifact()
             window = Window()
             self.snapshot.began = time.monotonic()
@@ -223,9 +229,9 @@ class Campaign:
                 self._fill(window, routes, board)
                 done = window.next(timeout=0.5)
                 if done is not None:
-                    self._take(done, routes)
+                    self._take(done, routes, board)
                 self._look_after(window, routes, crashed=done is not None and bool(done.crash))
-                self._show(actor, progress)
+                self._show(board, progress)
             self.tally.cluster_notes = routes.notes()
             self.tally.crashes = window.crashes
             progress.close()
@@ -234,7 +240,7 @@ class Campaign:
     def _has_work(self) -> bool:
         return bool(self._unprobed or self._backlog or self._cpu_only or self._aside)
 
-    def _fill(self, window: Window, routes: Routes, board: str) -> None:
+    def _fill(self, window: Window, routes: Routes, board: Board) -> None:
         """Submit until enough is in flight: open videos while few chunks wait, else chunks."""
         now = time.monotonic()
         for at, waiting in [x for x in self._aside if x[0] <= now]:
@@ -265,7 +271,7 @@ class Campaign:
             self._submit_probe(window, routes, self._unprobed.popleft())
 
     def _fill_lane(
-        self, window: Window, routes: Routes, board: str, lane: Lane, most: int, slots: int
+        self, window: Window, routes: Routes, board: Board, lane: Lane, most: int, slots: int
     ) -> None:
         """Submit to a lane until `most` of its task runs are in flight."""
         on_gpu = lane.request.gpus > 0
@@ -308,7 +314,7 @@ class Campaign:
         self,
         window: Window,
         routes: Routes,
-        board: str,
+        board: Board,
         bundle: _Bundle,
         *,
         more_to_come: bool,
@@ -324,21 +330,21 @@ class Campaign:
             else routes.cpu(share, beside_gpu=True)
         )
         assert lane is not None
-        self._flying |= {w.chunk.name: w.work for w in bundle.chunks}
+        self._flying[bundle.name] = work
         self._in_lane[bundle.on_gpu] += 1
         window.submit(
             self.chunk_task,
             bundle,
             lane.request,
-            # A lost worker may have published some: those have to be looked for.
-            there=None if bundle.chunks[0].crashes else self._there(bundle.chunks),
+            # An attempt that ended early may have published some: those have to be looked for.
+            there=None if any(w.was_tried for w in bundle.chunks) else self._there(bundle.chunks),
             chunks=[w.chunk for w in bundle.chunks],
             recipe=settings.recipe,
             execution=settings.execution,
             output=settings.output,
             encoder=bundle.encoder,
             cpus=lane.request.cpus,
-            board=board,
+            board=board.run,
         )
 
     def _there(self, bundle: tuple[Waiting, ...]) -> dict[str, int]:
@@ -346,7 +352,7 @@ class Campaign:
         names = [f"{clip.id}.mp4" for w in bundle for clip in w.chunk.clips]
         return {name: self._sizes[name] for name in names if name in self._sizes}
 
-    def _take(self, done: Done, routes: Routes) -> None:
+    def _take(self, done: Done, routes: Routes, board: Board) -> None:
         if isinstance(done.item, _Unopened):
             self._probes_flying -= 1
             if done.withdrawn:
@@ -356,8 +362,8 @@ class Campaign:
             return
         bundle: _Bundle = done.item
         self._in_lane[bundle.on_gpu] -= 1
-        for waiting in bundle.chunks:
-            del self._flying[waiting.chunk.name]
+        del self._flying[bundle.name]
+        board.drop(bundle.name)
         if done.withdrawn:
             self._give_back(bundle.chunks)
             return
@@ -627,12 +633,16 @@ class Campaign:
 
     # Showing
 
-    def _show(self, actor: Any, progress: "_ProgressArtifact") -> None:
-        running = sum(n for name, n in _read_board(actor).items() if name in self._flying)
+    def _show(self, board: Board, progress: "_ProgressArtifact") -> None:
+        now = time.monotonic()
+        if now - self._shown < _SHOWN_EVERY:
+            return
+        self._shown = now
         snapshot = self.snapshot
         unopened = snapshot.videos - snapshot.videos_probed
         opened = max(1, snapshot.videos_probed)
         total = snapshot.frames_total * (1 + unopened / opened)
+        running = board.frames(self._flying)
         snapshot.frames = self._frames_done + min(running, max(0, total - self._frames_done))
         shown = Snapshot(**{**_values(snapshot), "frames_total": total})
         view().show(shown)
@@ -654,13 +664,6 @@ def _json(record: SourceRecord) -> str:
 
 def _values(snapshot: Snapshot) -> dict[str, Any]:
     return {name: getattr(snapshot, name) for name in Snapshot.__slots__}
-
-
-def _read_board(actor: Any) -> dict[str, int]:
-    try:
-        return ray.get(actor.get.remote(), timeout=2.0)
-    except ray.exceptions.RayError:
-        return {}  # progress is a courtesy
 
 
 class _ProgressArtifact:

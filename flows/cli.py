@@ -201,7 +201,7 @@ def _everywhere(path: str) -> str:
 def _has_work(settings: Settings) -> bool:
     """Whether Ray will be needed, by a look at the first sources."""
     if any(is_remote(uri) for uri in (*settings.input, settings.output)):
-        return True  # to find out takes as long as to start it
+        return True  # to find out takes as long as to start Ray
     output, digest = open_output(settings.output), settings.recipe.digest()
     found = find_sources(settings.input, settings.extensions, settings.output, settings.shard)
     sizes = output.sizes("clips")

@@ -5,8 +5,8 @@ python flows/clip_flow.py --input VIDEOS --output clips/
 
 if __name__ != "flows.clip_flow":
     # As a script, and for Prefect, which loads `flows/clip_flow.py:clip_flow` under a name of
-    # its own, this file is only a door. The tasks live in one module, the importable
-    # `flows.clip_flow` beside this file, and Ray's workers find them by that name and path.
+    # its own, this file is only a door. The flow lives in the importable `flows.clip_flow`, the
+    # tasks in `flows.tasks` beside it, and Ray's workers find them by that name and path.
     import os
     import sys
     from pathlib import Path
@@ -24,94 +24,21 @@ if __name__ != "flows.clip_flow":
 
 from typing import Any
 
-from prefect import flow, task
-from prefect.cache_policies import NO_CACHE
-from prefect.client.schemas.objects import State, TaskRun
-from prefect.logging import get_run_logger
-from prefect.runtime import task_run
+from prefect import flow
+from prefect.client.schemas.objects import State
 from prefect.states import Completed, Failed
 
-from clipping.chunk_work import ffmpeg_path, ffmpeg_version, make_chunk, make_each, probe_file
+from clipping.chunk_work import ffmpeg_path, ffmpeg_version
 from clipping.closing import about, closing_lines, verdict
-from clipping.errors import BundleError, ClippingError, FailureKind
-from clipping.models import Chunk, ChunkRecord, ProbedSource, SourceFile
-from clipping.outputs import open_output, require_seen
+from clipping.errors import ClippingError
 from clipping.settings import Execution, Recipe, Settings, resolve
 from flows.artifacts import publish_artifacts
 from flows.campaign import Campaign
 from flows.progress import view
-from flows.run_log import without_known_failures
 from flows.submitting import ConnectedRayTaskRunner
-from flows.worker import frame_reporter, task_log, whereabouts
+from flows.tasks import can_pass, probe_sources, transcode_chunks
 
 __all__ = ["clip_flow", "probe_sources", "transcode_chunks"]
-
-without_known_failures()
-
-
-def can_pass(_task: Any, _run: TaskRun, state: State[Any]) -> bool:
-    """Whether a failed task is worth another try: a full disk may clear, a bad file does not."""
-    error = state.result(raise_on_failure=False)
-    if isinstance(error, BundleError):
-        return any(_is_tried_here(e) for e in error.failures.values())
-    return _is_tried_here(error)
-
-
-def _is_tried_here(error: Any) -> bool:
-    if not isinstance(error, ClippingError):
-        return isinstance(error, OSError)
-    # A retry would sleep with its share of the GPU held: the flow submits such a chunk again.
-    return error.kind.passes and error.kind is not FailureKind.OUT_OF_SESSIONS
-
-
-@task(name="probe sources", cache_policy=NO_CACHE, retry_condition_fn=can_pass)
-def probe_sources(files: list[SourceFile], execution: Execution) -> list[ProbedSource]:
-    """Open videos and read the time of every frame. Reads each file once; takes one CPU."""
-    return [probe_file(file, execution) for file in files]
-
-
-@task(name="transcode chunks", cache_policy=NO_CACHE, retry_condition_fn=can_pass)
-def transcode_chunks(
-    chunks: list[Chunk],
-    recipe: Recipe,
-    execution: Execution,
-    output: str,
-    encoder: str,
-    cpus: int,
-    board: str,
-    there: dict[str, int] | None,
-) -> list[ChunkRecord]:
-    """Encode, cut, verify and publish the clips of a long chunk, or of several short ones.
-
-    Takes `cpus` CPUs, and a share of a GPU if the encoder is there. A retry finds what was
-    made before and keeps it.
-    there: name to size of their clips that an earlier run published; None to look for them.
-    """
-    is_first = task_run.run_count in (None, 1)
-    host, node = whereabouts()
-    with task_log(execution) as log:
-
-        def make(chunk: Chunk) -> ChunkRecord:
-            try:
-                require_seen(output)
-                return make_chunk(
-                    chunk,
-                    recipe,
-                    execution,
-                    open_output(output, execution.shard),
-                    encoder=encoder,
-                    cpus=cpus,
-                    node=f"{host} {node}" if node else host,
-                    there=there if is_first else None,
-                    on_frames=frame_reporter(board, chunk),
-                    note=get_run_logger().warning,
-                    log=log,
-                )
-            except ClippingError as error:
-                error.node = node
-                raise
-
-        return make_each(chunks, make)
 
 
 @flow(

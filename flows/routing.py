@@ -200,8 +200,8 @@ class Routes:
             return None
         self._gave_up = True
         return (
-            f"no node was left that can make it: it asks for {self._asked()}, the"
-            f" {len(self.cluster.nodes)} live nodes have {self.cluster.offers()}"
+            f"no node was left that can make it: it asks for {self._asked()}, the live nodes"
+            f" have {self.cluster.offers()}"
             f"{self._notes_of_unfit()} (waited {limit:g} s)"
         )
 

@@ -1,9 +1,8 @@
-"""What a task does around its work: say how far it is, and pass on ffmpeg's log."""
+"""What a task does around its work: say where it is, and pass on ffmpeg's log."""
 
 import logging
 import os
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -11,36 +10,9 @@ from typing import Any
 import ray
 from prefect.logging import get_run_logger
 
-from clipping.models import Chunk
 from clipping.settings import Execution
 
-__all__ = ["frame_reporter", "task_log", "whereabouts"]
-
-_REPORT_EVERY = 1.0
-
-
-def frame_reporter(board: str, chunk: Chunk) -> Callable[[int], None] | None:
-    """Writes a chunk's encoded frames on the run's board, about once a second.
-
-    Progress is a courtesy: a board that cannot be reached stops nothing.
-    """
-    if not board or not ray.is_initialized():
-        return None
-    try:
-        actor: Any = ray.get_actor(board)
-    except ValueError:
-        return None
-    name = chunk.name
-    last = 0.0
-
-    def report(frames: int) -> None:
-        nonlocal last
-        now = time.monotonic()
-        if now - last >= _REPORT_EVERY:
-            last = now
-            actor.put.remote(name, frames)
-
-    return report
+__all__ = ["task_log", "whereabouts"]
 
 
 def whereabouts() -> tuple[str, str | None]:

@@ -4,7 +4,7 @@ Asked for h264_nvenc, it encodes with libx264 instead, or fails with NVENC's own
 a folder:
 
     moods/RAYLET_PID   how the node of that raylet behaves; without a file: as a GPU without NVENC
-    log                a line for every encode: raylet, GPU, sessions there, whether a test encode
+    log                a line for every encode: raylet, worker, GPU, sessions there, whether a trial
     sessions/          a locked file for every encode that runs; the kernel unlocks it at its end
 
 A mood is a line of words: `works`, or one of `_SAYINGS`; `sessions=2` and `seconds=1` may follow.
@@ -67,6 +67,7 @@ def _open_session(state: Path, raylet: str, gpu: str, most: int, *, trial: bool)
                     held += 1
         refused = held >= most
         line = {"raylet": raylet, "gpu": gpu, "sessions": held + 1, "trial": trial}
+        line["worker"] = os.getppid()
         with open(state / "log", "a") as log:
             log.write(json.dumps({**line, "refused": refused, "at": time.time()}) + "\n")
         if refused:

@@ -44,7 +44,7 @@ def test_by_path_it_is_the_importable_module(copy: Path) -> None:
     file = copy / "flows" / "clip_flow.py"
     done = run("-c", BY_PATH, file)
     assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout) == [*["flows.clip_flow"] * 2, str(file), str(copy)]
+    assert json.loads(done.stdout) == [*["flows.tasks"] * 2, str(file), str(copy)]
 
 
 def test_as_a_script_it_is_its_own_folders_code(copy: Path) -> None:

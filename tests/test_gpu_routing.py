@@ -213,6 +213,8 @@ def test_refused_sessions_are_asked_for_again_without_holding_the_gpu(site: Site
     runs = [r for r in newest_task_runs() if "transcode" in r.name]
     assert {r.run_count for r in runs} == {1}  # Prefect's retry would wait inside the Ray task
     assert sum(r.state.is_failed() for r in runs) == len(refused)
+    # Ray would start a worker process for each of them.
+    assert len({line["worker"] for line in site.log()}) < len(runs) / 2
 
 
 @pytest.mark.parametrize(

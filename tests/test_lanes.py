@@ -105,7 +105,7 @@ def test_what_nobody_offers_is_told() -> None:
         Cluster((CPU, node("d", CPU=8), UNTAGGED)).require(lane.request)
     message = caught.value.message
     assert "it asks for 1 CPU, 0.3333 GPU and 1 nvenc" in message
-    assert "the 3 nodes have 2 x 8 CPU and 0 GPU; 8 CPU and 2 GPU" in message
+    assert "the live nodes have 2 x 8 CPU and 0 GPU; 8 CPU and 2 GPU" in message
     assert (
         "ray start --address=HEAD:6379 --num-cpus=1 --num-gpus=1 --resources='{\"nvenc\": 3}'"
         in message
