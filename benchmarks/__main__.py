@@ -17,29 +17,38 @@ import shutil
 import statistics
 import sys
 import tempfile
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import av
+
 from benchmarks import others
-from benchmarks.contenders import CONTENDERS, FFMPEG, NEEDS, Work, command
+from benchmarks.contenders import BOUND, CONTENDERS, FFMPEG, NEEDS, WHOLE, Work, command
 from benchmarks.inputs import VIDEOS, made
 from benchmarks.judging import Verdict, judge
 from benchmarks.measuring import Cost, run
+from benchmarks.tables import FIGURES, summary, table
+from clipping.encoders import ENCODERS
 
-OURS = "ours: chunk function"
-_FIGURES = ("wall s", "CPU s", "peak MiB", "clips", "frames", "exact clips", "MB", "VMAF")
+_NEMO = ("medium", 23.0)
 
 
 @dataclass(frozen=True)
 class Case:
-    """A line of work: which video, and clips of `length` s every `stride` s."""
+    """A line of work: which video, and clips of `length` s every `stride` s.
+
+    repeats: at most so many; encoder: preset and quality if not the product's defaults.
+    """
 
     name: str
     video: str
     length: str
     stride: str
+    repeats: int = 9
+    encoder: tuple[str, float] | None = None
 
 
 CASES = {
@@ -47,14 +56,20 @@ CASES = {
     "overlap": Case("10 s every 5 s", "720p, GOP 2 s", "10", "5"),
     "much-overlap": Case("10 s every 2 s", "720p, GOP 2 s", "10", "2"),
     "short-clips": Case("2 s every 2 s", "720p, GOP 2 s", "2", "2"),
-    "gaps": Case("5 s every 30 s", "10 min", "5", "30"),
     "one-gop": Case("2 s every 2 s", "720p, one GOP", "2", "2"),
     "short-gops": Case("10 s every 10 s", "720p, GOP 0.5 s", "10", "10"),
     "1080p": Case("10 s every 5 s", "1080p, GOP 2 s", "10", "5"),
     "hevc": Case("10 s every 10 s", "1080p HEVC 10 bit", "10", "10"),
-    "long": Case("10 s every 10 s", "10 min", "10", "10"),
-    "tiny": Case("10 s every 10 s", "5 s", "10", "10"),
+    "nemo": Case("10 s every 5 s", "720p, GOP 2 s", "10", "5", encoder=_NEMO),
+    "gaps": Case("5 s every 30 s", "10 min of 720p", "5", "30"),
+    "files": Case("5 s every 5 s", "200 files of 5 s", "5", "5", repeats=1),
+    "long": Case("10 s every 10 s", "10 min of 720p", "10", "10", repeats=1),
 }
+# What cannot be expected to add anything in a case that takes minutes a contender.
+_LEFT_OUT = {
+    "long": ("16 in, 16 out (NeMo Curator's ffmpeg)", "PySceneDetect"),
+}
+_ON_ONE = ("plain", "much-overlap")
 
 
 def main() -> None:
@@ -68,17 +83,27 @@ def main() -> None:
     parser.add_argument("--media", type=Path, help="a video to use instead of the made ones")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--cpus", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--preset", default=ENCODERS["libx264"].default_preset)
+    parser.add_argument("--quality", type=float, default=ENCODERS["libx264"].default_quality)
     parser.add_argument("--no-vmaf", action="store_true")
     parser.add_argument("--videos", type=Path, default=Path("benchmarks/videos"))
     parser.add_argument("--results", type=Path, default=Path("benchmarks/results"))
     options = parser.parse_args()
     options.contenders = others.chosen(options.contenders, CONTENDERS, NEEDS, options.packages)
-    results = [_measured(CASES[name], options) for name in options.only]
     options.results.mkdir(parents=True, exist_ok=True)
-    text = "\n\n".join([_machine(options), *map(_table, results)])
-    (options.results / "table.md").write_text(text + "\n")
-    (options.results / "table.json").write_text(json.dumps(results, indent=1))
-    print(text)
+    results: list[dict[str, Any]] = []
+    with tempfile.TemporaryDirectory(prefix="bench-") as home:
+        if WHOLE in options.contenders:
+            _warm(options, Path(home))
+        for name in options.only:
+            results.append(_measured(name, options, Path(home)))
+            # After each, so that an hour is not lost with the last one.
+            machine = _machine(options)
+            text = "\n\n".join([machine, summary(results), *map(table, results)])
+            (options.results / "table.md").write_text(text + "\n")
+            (options.results / "table.json").write_text(json.dumps([machine, results], indent=1))
+            print(table(results[-1]), flush=True)
+    print(summary(results))
 
 
 def _machine(options: argparse.Namespace) -> str:
@@ -91,43 +116,70 @@ def _machine(options: argparse.Namespace) -> str:
     )
 
 
-def _measured(case: Case, options: argparse.Namespace) -> dict[str, Any]:
+def _measured(name: str, options: argparse.Namespace, home: Path) -> dict[str, Any]:
     """All contenders on one case, interleaved, so that a slow hour hits everybody."""
+    case = CASES[name]
     video = VIDEOS[case.video]
-    path = options.media or made(video, options.videos)
+    paths = [options.media] if options.media else made(video, options.videos)
+    preset, quality = case.encoder or (options.preset, options.quality)
     work = Work(
-        path.absolute(), video.seconds, Fraction(case.length), Fraction(case.stride), options.cpus
-    )
+        tuple(path.absolute() for path in paths), _seconds(paths[0]),
+        Fraction(case.length), Fraction(case.stride), options.cpus, preset, quality,
+    )  # fmt: skip
     costs: dict[str, list[Cost]] = {}
     verdicts: dict[str, Verdict] = {}
-    for turn in range(options.repeats):
-        for name in options.contenders:
+    for turn in range(min(options.repeats, case.repeats)):
+        for contender in _who(name, options.contenders):
             with tempfile.TemporaryDirectory(prefix="bench-") as folder:
                 out = Path(folder) / "out"
                 out.mkdir()
-                argv = command(name, work, out)
+                argv = command(contender, work, out)
                 if argv is None:
                     continue
-                print(f"{case.name}, {case.video}: {name}, run {turn + 1}", file=sys.stderr)
-                costs.setdefault(name, []).append(run(argv, Path(folder), _environment(folder)))
+                print(f"{case.name}, {case.video}: {contender}, run {turn + 1}", file=sys.stderr)
+                cost = run(argv, Path(folder), _environment(Path(folder), home))
+                costs.setdefault(contender, []).append(cost)
                 if turn == 0:
-                    verdicts[name] = judge(
+                    verdicts[contender] = judge(
                         work, out, with_vmaf=not options.no_vmaf,
-                        is_one_file=name.startswith("bound"),
+                        is_one_file=contender == BOUND,
                     )  # fmt: skip
                 shutil.rmtree(out)
     rows = {name: _row(costs[name], verdicts[name]) for name in costs}
-    return {"case": asdict(case), "planned": len(work.spans), "rows": rows}
+    planned = len(work.spans) * len(work.videos)
+    return {"case": asdict(case), "planned": planned, "encoder": [preset, quality], "rows": rows}
 
 
-def _environment(folder: str) -> dict[str, str]:
-    """Each run has a HOME of its own; modules are those of this folder, ffmpeg is ours."""
-    tools = Path(folder) / "tools"
+def _who(case: str, contenders: Sequence[str]) -> list[str]:
+    left_out = _LEFT_OUT.get(case, ())
+    return [c for c in contenders if c not in left_out and ("1 CPU" not in c or case in _ON_ONE)]
+
+
+def _seconds(path: Path) -> int:
+    with av.open(str(path)) as container:
+        return int((container.duration or 0) / 1e6)
+
+
+def _warm(options: argparse.Namespace, home: Path) -> None:
+    """Prefect makes its database in a HOME that has none: once, not in what is measured."""
+    (video,) = made(replace(VIDEOS["200 files of 5 s"], files=1), options.videos)
+    work = Work(
+        (video.absolute(),), 5, Fraction(5), Fraction(5), options.cpus, "ultrafast", 23
+    )  # fmt: skip
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+        argv = command(WHOLE, work, Path(folder) / "out")
+        assert argv is not None
+        run(argv, Path(folder), _environment(Path(folder), home))
+
+
+def _environment(folder: Path, home: Path) -> dict[str, str]:
+    """Modules are those of this project, ffmpeg is the bundled one, HOME is the benchmark's."""
+    tools = folder / "tools"
     tools.mkdir()
     (tools / "ffmpeg").symlink_to(FFMPEG)
     root = str(Path(__file__).parent.parent)
     path = f"{tools}:{os.environ['PATH']}"
-    return {**os.environ, "HOME": folder, "PYTHONPATH": root, "PATH": path}
+    return {**os.environ, "HOME": str(home), "PYTHONPATH": root, "PATH": path}
 
 
 def _row(costs: list[Cost], verdict: Verdict) -> dict[str, float | None]:
@@ -138,29 +190,7 @@ def _row(costs: list[Cost], verdict: Verdict) -> dict[str, float | None]:
         *(middle("wall"), middle("cpu"), middle("peak_mib")),
         *(verdict.clips, verdict.frames, verdict.exact, verdict.bytes / 1e6, verdict.vmaf),
     )
-    return dict(zip(_FIGURES, values, strict=True))
-
-
-def _table(result: dict[str, Any]) -> str:
-    case, rows = result["case"], result["rows"]
-    head = f"**{case['name']}, {case['video']}: {result['planned']} clips**"
-    lines = [head, "", f"| | {' | '.join(_FIGURES)} |", "| --- |" + " ---: |" * len(_FIGURES)]
-    ours = rows.get(OURS)
-    for name, row in rows.items():
-        cells: list[str] = []
-        for figure in _FIGURES:
-            value = row[figure]
-            if value is None:
-                cells.append("–")
-            elif figure in ("clips", "frames", "exact clips"):
-                cells.append(f"{value:.0f}")
-            else:
-                ratio = ""
-                if ours and ours[figure] and figure != "VMAF" and name != OURS:
-                    ratio = f" ({value / ours[figure]:.2f} x)"
-                cells.append(f"{value:.1f}{ratio}")
-        lines.append(f"| {name} | {' | '.join(cells)} |")
-    return "\n".join(lines)
+    return dict(zip(FIGURES, values, strict=True))
 
 
 if __name__ == "__main__":

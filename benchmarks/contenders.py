@@ -5,31 +5,37 @@ from __future__ import annotations
 import json
 import shlex
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import partial
+from math import ceil
 from pathlib import Path
 
 import imageio_ffmpeg
 
 from benchmarks.others import NEMO, PYSCENEDETECT
 
-__all__ = ["CONTENDERS", "NEEDS", "Work", "command"]
+__all__ = ["BOUND", "CONTENDERS", "NEEDS", "OURS", "WHOLE", "Work", "command"]
 
 FFMPEG: str = imageio_ffmpeg.get_ffmpeg_exe()
 _BATCH = 16
+_QUIET = [FFMPEG, "-hide_banner", "-loglevel", "error"]
 
 
 @dataclass(frozen=True)
 class Work:
-    """What is to be done: clips of `length` s every `stride` s of a video, with an encoder."""
+    """What is to be done: clips of `length` s every `stride` s of videos of `seconds` each.
 
-    video: Path
+    All encode with libx264, `preset` and CRF `quality`.
+    """
+
+    videos: tuple[Path, ...]
     seconds: int
     length: Fraction
     stride: Fraction
     cpus: int
-    encoder: str = "libx264"
+    preset: str
+    quality: float
 
     @property
     def spans(self) -> list[tuple[float, float]]:
@@ -39,107 +45,146 @@ class Work:
         spans = [(s, min(s + self.length, Fraction(self.seconds))) for s in starts]
         return [(float(a), float(b)) for a, b in spans if b - a >= least]
 
+    @property
+    def input(self) -> Path:
+        """The video, or the folder of all of them."""
+        return self.videos[0] if len(self.videos) == 1 else self.videos[0].parent
+
+    @property
+    def encoder(self) -> list[str]:
+        """What ffmpeg is told of the encoder."""
+        quality = ["-preset", self.preset, "-crf", f"{self.quality:g}"]
+        return ["-c:v", "libx264", *quality, "-threads", "1"]
+
 
 def _ours(work: Work, out: Path) -> list[str]:
     options = {
-        "video": str(work.video),
+        "input": str(work.input),
         "output": str(out),
         "length": float(work.length),
         "stride": float(work.stride),
         "cpus": work.cpus,
-        "encoder": work.encoder,
+        "preset": work.preset,
+        "quality": work.quality,
     }
     return [sys.executable, "-m", "benchmarks.ours", json.dumps(options)]
+
+
+def _ours_on_one(work: Work, out: Path) -> list[str]:
+    return _ours(replace(work, cpus=1), out)
 
 
 def _flow(work: Work, out: Path) -> list[str]:
     script = Path(__file__).parent.parent / "flows" / "clip_flow.py"
     return [
-        *[sys.executable, str(script), "--input", str(work.video), "--output", str(out)],
+        *[sys.executable, str(script), "--input", str(work.input), "--output", str(out)],
         *["--clip-len-s", str(float(work.length)), "--clip-stride-s", str(float(work.stride))],
-        *["--encoder", work.encoder],
+        *["--preset", work.preset, "--quality", str(work.quality)],
     ]
 
 
 def _reference(work: Work, out: Path) -> list[str]:
     """What NeMo Curator runs: an input, a decoder and an encoder for each of sixteen clips.
 
-    One ffmpeg after the other in one shell, or as many side by side as there are CPUs.
+    As many ffmpeg side by side as there are CPUs; for that, batches may be smaller.
     """
-    batches = [work.spans[i : i + _BATCH] for i in range(0, len(work.spans), _BATCH)]
-    if work.cpus > 1 and len(batches) < work.cpus:
-        each = max(1, -(-len(work.spans) // work.cpus))
-        batches = [work.spans[i : i + each] for i in range(0, len(work.spans), each)]
+    each = _BATCH
+    if len(work.videos) == 1:
+        each = min(_BATCH, max(1, ceil(len(work.spans) / work.cpus)))
     commands: list[list[str]] = []
-    number = 0
-    for batch in batches:
-        inputs: list[str] = []
-        outputs: list[str] = []
-        for place, (start, end) in enumerate(batch):
-            inputs += ["-threads", "1", "-ss", f"{start}", "-to", f"{end}", "-i", str(work.video)]
-            outputs += ["-map", f"{place}:v:0", "-c:v", work.encoder, "-threads", "1"]
-            outputs += ["-map", f"{place}:a:0?", "-c:a", "copy", str(out / f"{number:05d}.mp4")]
-            number += 1
-        commands.append([FFMPEG, "-hide_banner", "-loglevel", "error", *inputs, *outputs])
+    for place, video in enumerate(work.videos):
+        for begin in range(0, len(work.spans), each):
+            inputs: list[str] = []
+            outputs: list[str] = []
+            for i, (start, end) in enumerate(work.spans[begin : begin + each]):
+                inputs += ["-threads", "1", "-ss", f"{start}", "-to", f"{end}", "-i", str(video)]
+                outputs += ["-map", f"{i}:v:0", *work.encoder, "-map", f"{i}:a:0?", "-c:a", "copy"]
+                outputs.append(str(out / f"{place:04d}_{begin + i:05d}.mp4"))
+            commands.append([*_QUIET, *inputs, *outputs])
     return _side_by_side(commands, work.cpus)
 
 
 def _bound(work: Work, out: Path) -> list[str]:
-    """The covered stretch encoded once to one file, in as many parts as there are CPUs."""
-    end = work.spans[-1][1]
-    part = end / work.cpus
-    commands = [
-        [
-            *[FFMPEG, "-hide_banner", "-loglevel", "error", "-threads", "1"],
-            *["-ss", f"{i * part}", "-t", f"{part}", "-i", str(work.video), "-map", "0:v:0"],
-            *["-c:v", work.encoder, "-threads", "1", "-an", str(out / f"{i:05d}.mp4")],
-        ]
-        for i in range(work.cpus)
-    ]
+    """What is covered encoded once, without sound, in as many files as there are CPUs."""
+    commands: list[list[str]] = []
+    for place, video in enumerate(work.videos):
+        stretches = _covered(work, 1 if len(work.videos) > 1 else work.cpus)
+        for part, spans in enumerate(stretches):
+            inputs: list[str] = []
+            for start, end in spans:
+                inputs += ["-threads", "1", "-ss", f"{start}", "-to", f"{end}", "-i", str(video)]
+            joined = "".join(f"[{i}:v:0]" for i in range(len(spans)))
+            chosen = ["-map", "0:v:0"]
+            if len(spans) > 1:
+                chosen = ["-filter_complex", f"{joined}concat=n={len(spans)}:v=1[v]", "-map", "[v]"]
+            target = str(out / f"{place:04d}_{part:05d}.mp4")
+            commands.append([*_QUIET, *inputs, *chosen, *work.encoder, "-an", target])
     return _side_by_side(commands, work.cpus)
+
+
+def _covered(work: Work, parts: int) -> list[list[tuple[float, float]]]:
+    """The stretches of a video that clips cover, dealt out to `parts` processes."""
+    if work.stride > work.length:
+        each = ceil(len(work.spans) / parts)
+        return [work.spans[i : i + each] for i in range(0, len(work.spans), each)]
+    end = work.spans[-1][1]
+    return [[(i * end / parts, (i + 1) * end / parts)] for i in range(parts)]
 
 
 def _segments(work: Work, out: Path) -> list[str]:
     """The segment muxer of ffmpeg, where clips neither overlap nor leave gaps."""
     times = ",".join(str(start) for start, _ in work.spans[1:])
-    return [
-        *[FFMPEG, "-hide_banner", "-loglevel", "error", "-threads", "1", "-i", str(work.video)],
-        *["-map", "0:v:0", "-map", "0:a:0?", "-c:v", work.encoder, "-threads", str(work.cpus)],
-        *["-c:a", "copy", "-force_key_frames", times, "-f", "segment", "-segment_times", times],
-        *["-reset_timestamps", "1", str(out / "%05d.mp4")],
+    cuts = ["-force_key_frames", times, "-f", "segment", "-segment_times", times] if times else []
+    cuts = cuts or ["-f", "segment", "-segment_time", str(work.seconds + 1)]
+    commands = [
+        [
+            *[*_QUIET, "-threads", "1", "-i", str(video), "-map", "0:v:0", "-map", "0:a:0?"],
+            *[*work.encoder[:-1], str(work.cpus if len(work.videos) == 1 else 1), "-c:a", "copy"],
+            *[*cuts, "-reset_timestamps", "1", str(out / f"{place:04d}_%05d.mp4")],
+        ]
+        for place, video in enumerate(work.videos)
     ]
+    return _side_by_side(commands, work.cpus)
 
 
 def _scenedetect(work: Work, out: Path) -> list[str]:
-    options = {"video": str(work.video), "output": str(out), "spans": work.spans}
+    sound = "-map 0:v:0 -map 0:a? -c:a copy"
+    options = {
+        "video": str(work.videos[0]),
+        "output": str(out),
+        "spans": work.spans,
+        "arguments": f"{sound} {' '.join(work.encoder[:-2])}",
+    }
     return [PYSCENEDETECT.python, "-m", "benchmarks.split", json.dumps(options)]
 
 
 def _nemo(work: Work, out: Path, *, pipeline: bool) -> list[str]:
     options = {
-        "video": str(work.video),
+        "video": str(work.videos[0]),
         "output": str(out),
         "length": float(work.length),
         "stride": float(work.stride),
         "cpus": work.cpus,
-        "encoder": work.encoder,
+        "encoder": "libx264",
         "pipeline": pipeline,
     }
     return [NEMO.python, "-m", "benchmarks.nemo", json.dumps(options)]
 
 
 def _side_by_side(commands: list[list[str]], cpus: int) -> list[str]:
-    """A shell that keeps `cpus` of the commands running."""
-    lines = " ".join(shlex.quote(shlex.join(command)) for command in commands)
+    """A shell that keeps `cpus` of the commands running; the first that fails ends it."""
+    lines = " ".join(shlex.quote("exec " + shlex.join(command)) for command in commands)
     return ["bash", "-c", f"printf '%s\\0' {lines} | xargs -0 -n 1 -P {cpus} bash -c"]
 
 
+OURS, WHOLE, BOUND = "ours: chunk function", "ours: whole command", "bound: encoded once"
 CONTENDERS = {
-    "ours: chunk function": _ours,
-    "ours: the whole command": _flow,
-    "reference: 16 in, 16 out": _reference,
-    "bound: encoded once": _bound,
-    "segment muxer": _segments,
+    OURS: _ours,
+    "ours: chunk function, 1 CPU": _ours_on_one,
+    WHOLE: _flow,
+    BOUND: _bound,
+    "16 in, 16 out (NeMo Curator's ffmpeg)": _reference,
+    "ffmpeg's segment muxer": _segments,
     "PySceneDetect": _scenedetect,
     "NeMo Curator 1.1.0, stages in-process": partial(_nemo, pipeline=False),
     "NeMo Curator 1.1.0, pipeline": partial(_nemo, pipeline=True),
@@ -151,9 +196,14 @@ NEEDS["PySceneDetect"] = PYSCENEDETECT
 
 
 def command(name: str, work: Work, out: Path) -> list[str] | None:
-    """A contender's command line; None where it cannot do the work."""
-    if name == "segment muxer" and (work.length != work.stride or len(work.spans) < 2):
+    """A contender's command line; None where it cannot do the work.
+
+    NeMo Curator encodes with libx264's own defaults and nothing else.
+    """
+    if name == "ffmpeg's segment muxer" and work.length != work.stride:
         return None
-    if name == "bound: encoded once" and work.stride > work.length:
+    if name in NEEDS and len(work.videos) > 1:
+        return None
+    if name.startswith("NeMo") and (work.preset, work.quality) != ("medium", 23):
         return None
     return CONTENDERS[name](work, out)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import statistics
 import subprocess
 import tempfile
 from bisect import bisect_left
@@ -14,6 +15,8 @@ import av
 from benchmarks.contenders import FFMPEG, Work
 
 __all__ = ["Verdict", "judge"]
+
+_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
@@ -28,19 +31,19 @@ class Verdict:
 
 
 def judge(work: Work, out: Path, *, with_vmaf: bool, is_one_file: bool) -> Verdict:
-    """Look at every file; VMAF of the first, the middle and the last clip."""
+    """Look at every file; VMAF of the first and the middle clip, at most five seconds of each."""
     files = _in_order(out)
     counts = [_frames(path) for path in files]
-    shown = sorted(_times(work.video))
-    expected = [bisect_left(shown, b - 1e-6) - bisect_left(shown, a - 1e-6) for a, b in work.spans]
+    shown = sorted(_times(work.videos[0]))  # copies, where there are several
+    each = [bisect_left(shown, b - 1e-6) - bisect_left(shown, a - 1e-6) for a, b in work.spans]
+    expected = each * len(work.videos)
     exact = None
     if not is_one_file:
         exact = sum(a == b for a, b in zip(counts, expected, strict=False))
     vmaf = None
-    if with_vmaf and not is_one_file and len(files) == len(work.spans):
-        chosen = sorted({0, len(files) // 2, len(files) - 1})
-        scores = [_vmaf(files[i], work, *work.spans[i]) for i in chosen]
-        vmaf = sum(scores) / len(scores)
+    if with_vmaf and not is_one_file and len(files) == len(expected):
+        chosen = sorted({0, len(work.spans) // 2})
+        vmaf = statistics.mean(_vmaf(files[i], work, *work.spans[i]) for i in chosen)
     return Verdict(len(files), sum(counts), exact, sum(f.stat().st_size for f in files), vmaf)
 
 
@@ -49,8 +52,11 @@ def _in_order(out: Path) -> list[Path]:
     records = sorted(out.glob("processed_clip_chunks/**/*.json"))
     if not records:
         return sorted(out.glob("*.mp4"))
-    clips = [c for r in records for c in json.loads(r.read_text())["clips"]]
-    return [Path(c["location"]) for c in sorted(clips, key=lambda c: c["clip"]["number"])]
+    parts = [json.loads(r.read_text()) for r in records]
+    clips = [
+        (p["source_key"], c["clip"]["number"], c["location"]) for p in parts for c in p["clips"]
+    ]
+    return [Path(location) for _, _, location in sorted(clips)]
 
 
 def _frames(path: Path) -> int:
@@ -75,8 +81,24 @@ def _vmaf(clip: Path, work: Work, start: float, end: float) -> float:
         )
         subprocess.run(
             [
-                *[FFMPEG, "-hide_banner", "-loglevel", "error", "-i", str(clip)],
-                *["-ss", f"{start}", "-to", f"{end}", "-i", str(work.video)],
+                *[
+                    FFMPEG,
+                    "-hide_banner",
+                    "-loglevel",
+                    "error",
+                    "-t",
+                    f"{_SECONDS}",
+                    "-i",
+                    str(clip),
+                ],
+                *[
+                    "-ss",
+                    f"{start}",
+                    "-to",
+                    f"{min(end, start + _SECONDS)}",
+                    "-i",
+                    str(work.videos[0]),
+                ],
                 *["-lavfi", graph, "-f", "null", "-"],
             ],
             check=True,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import psutil
 __all__ = ["Cost", "run"]
 
 _SAMPLE_SECONDS = 0.1
+_GRACE_SECONDS = 5
 
 
 @dataclass(frozen=True)
@@ -46,25 +48,36 @@ def run(argv: Sequence[str], folder: Path, environment: dict[str, str] | None = 
         )
         seen: dict[int, _Seen] = {}
         peak = 0.0
+        tree: set[psutil.Process] = set()
         root = psutil.Process(process.pid)
         while process.poll() is None:
-            peak = max(peak, _sample(root, seen))
+            peak = max(peak, _sample(root, seen, tree))
             time.sleep(_SAMPLE_SECONDS)
     wall = time.monotonic() - began
+    _end(tree)
     if process.returncode:
         words = log.read_text(errors="replace")[-1500:]
         raise RuntimeError(f"{argv[0]} ended with {process.returncode}: {words}")
     return Cost(wall, _cpu(seen), peak / 2**20)
 
 
-def _sample(root: psutil.Process, seen: dict[int, _Seen]) -> float:
-    """Note the CPU seconds of every process of the tree; the memory of all together in bytes."""
+def _end(tree: set[psutil.Process]) -> None:
+    """End what outlives the command, as a worker of Ray's may: the next one needs the CPUs."""
+    _, alive = psutil.wait_procs(tree, timeout=_GRACE_SECONDS)
+    for process in alive:
+        with suppress(psutil.Error):
+            process.kill()
+
+
+def _sample(root: psutil.Process, seen: dict[int, _Seen], tree: set[psutil.Process]) -> float:
+    """Note the processes of the tree and their CPU seconds; the memory of all in bytes."""
     total = 0.0
     try:
-        tree = [root, *root.children(recursive=True)]
+        processes = [root, *root.children(recursive=True)]
     except psutil.Error:
         return 0.0
-    for process in tree:
+    tree.update(processes)
+    for process in processes:
         try:
             times = process.cpu_times()
             total += process.memory_info().rss

@@ -1,10 +1,17 @@
-"""The chunk function alone, without Prefect and Ray: probe, plan, make every chunk."""
+"""The chunk function alone, without Prefect and Ray: probe, plan, make every chunk.
+
+A single video's chunks one after the other with all CPUs; many videos one a CPU, side by side.
+"""
 
 import json
 import sys
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from typing import Any
 
 from clipping.chunk_work import make_chunk, plan_chunks, probe_file
 from clipping.inputs import find_sources
+from clipping.models import SourceFile
 from clipping.outputs import open_output
 from clipping.settings import Execution, Recipe
 
@@ -12,17 +19,28 @@ from clipping.settings import Execution, Recipe
 def main() -> None:
     """Do what the JSON on the command line says."""
     options = json.loads(sys.argv[1])
+    files = find_sources([options["input"]], Execution().extensions).sources
+    if len(files) == 1 or options["cpus"] == 1:
+        for file in files:
+            clip(options, options["cpus"], file)
+        return
+    with ProcessPoolExecutor(options["cpus"]) as pool:
+        list(pool.map(partial(clip, options, 1), files))
+
+
+def clip(options: dict[str, Any], cpus: int, file: SourceFile) -> None:
+    """All clips of one video."""
     recipe = Recipe(
         clip_len_s=options["length"],
         clip_stride_s=options["stride"],
-        encoder=options["encoder"],
+        preset=options["preset"],
+        quality=options["quality"],
     )
     execution, output = Execution(), open_output(options["output"])
-    for file in find_sources([options["video"]], execution.extensions).sources:
-        probed = probe_file(file, execution)
-        for chunk in plan_chunks(probed, recipe, execution.num_clips_per_chunk):
-            record = make_chunk(chunk, recipe, execution, output, cpus=options["cpus"], there={})
-            assert not [c for c in record.clips if c.failure], record
+    probed = probe_file(file, execution)
+    for chunk in plan_chunks(probed, recipe, execution.num_clips_per_chunk):
+        record = make_chunk(chunk, recipe, execution, output, cpus=cpus, there={})
+        assert not [c for c in record.clips if c.failure], record
 
 
 if __name__ == "__main__":

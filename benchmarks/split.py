@@ -14,7 +14,7 @@ def main() -> None:
     spans = [(FrameTimecode(a, rate), FrameTimecode(b, rate)) for a, b in options["spans"]]
     status = split_video_ffmpeg(
         options["video"], spans, output_dir=Path(options["output"]),
-        arg_override="-map 0:v:0 -map 0:a? -c:v libx264 -c:a copy",
+        arg_override=options["arguments"],
     )  # fmt: skip
     raise SystemExit(status)
 

@@ -217,10 +217,12 @@ def start(address: str, *, tags: Iterable[str] = (), verbose: bool = False) -> b
         include_dashboard=False,
         object_store_memory=_OBJECT_STORE_BYTES,
         resources={tag: _PLENTY for tag in tags if tag},
-        # The workers import Prefect, which takes seconds, while we have other things to do.
-        _system_config={"preload_python_modules": ["prefect_ray.task_runners", "flows.tasks"]},
         **options,
     )
+    # The workers import Prefect, which takes seconds, while we have other things to do.
+    importing: Any = ray.remote(num_cpus=1)(_import_tasks)
+    for _ in range(survey().cpus):
+        importing.remote()
     return True
 
 
@@ -238,6 +240,11 @@ def _packages() -> list[str]:
     """The folders of this project's packages, as they are imported here."""
     root = Path(__file__).resolve().parent.parent
     return [str(root / name) for name in ("clipping", "flows")]
+
+
+def _import_tasks() -> None:
+    for module in ("prefect_ray.task_runners", "flows.tasks"):
+        importlib.import_module(module)
 
 
 @contextlib.contextmanager

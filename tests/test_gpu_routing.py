@@ -20,6 +20,7 @@ import pytest
 import ray
 from prefect.client.schemas.objects import State
 
+from clipping.cluster import survey
 from clipping.settings import Execution, Recipe
 from tests.conftest import start_ray
 from tests.media import FFMPEG, counter_video, read_numbers, steady
@@ -319,3 +320,20 @@ def test_chunks_for_the_cpu_keep_to_their_nodes(site: Site) -> None:
     state = site.clip("libx264", cpu_resource="cpu_here")
     assert state.is_completed(), state.message
     assert site.made_on("libx264") == {tagged}
+
+
+def test_what_an_autoscaler_reports_is_known(nodes: Nodes) -> None:
+    """The kinds of node in the cluster's configuration, where something tells Ray of it."""
+    from ray._raylet import GCS_AUTOSCALER_CLUSTER_CONFIG_KEY, GCS_AUTOSCALER_STATE_NAMESPACE
+    from ray.core.generated.autoscaler_pb2 import ClusterConfig, NodeGroupConfig
+    from ray.experimental import internal_kv
+
+    group = NodeGroupConfig(resources={"CPU": 4, "GPU": 1, "nvenc": 3}, max_count=2, name="gpu")
+    place = {"namespace": GCS_AUTOSCALER_STATE_NAMESPACE}
+    key, config = GCS_AUTOSCALER_CLUSTER_CONFIG_KEY, ClusterConfig(node_group_configs=[group])
+    assert survey().addable == ()
+    internal_kv._internal_kv_put(key, config.SerializeToString(), **place)
+    try:
+        assert survey().addable == ({"CPU": 4, "GPU": 1, "nvenc": 3},)
+    finally:
+        internal_kv._internal_kv_del(key, **place)
