@@ -251,11 +251,12 @@ class Campaign:
         shares = routes.shares_work
         slots = max(1, (gpu.slots if gpu else 0) + (cpu.slots if cpu and shares else 0))
         self._fill_probes(window, routes, slots)
+        # Of two lanes neither has chunks wait in it: the other might be idle for want of them,
+        # and a CPU chunk too many would take an NVENC chunk's CPU.
+        ahead = 0 if gpu is not None and gpu.slots and shares else _SUBMITTED_AHEAD
         if gpu is not None and gpu.slots and not rests:
-            self._fill_lane(window, routes, board, gpu, gpu.slots + _SUBMITTED_AHEAD, slots)
+            self._fill_lane(window, routes, board, gpu, gpu.slots + ahead, slots)
         if cpu is not None:
-            # Where there are two lanes, a CPU chunk too many would take an NVENC chunk's CPU.
-            ahead = _SUBMITTED_AHEAD if gpu is None or not gpu.slots else 0
             self._fill_lane(window, routes, board, cpu, cpu.slots + ahead, slots)
         if gpu is not None and not gpu.slots:
             self._fill_lane(window, routes, board, gpu, routes.coming(), slots)

@@ -5,6 +5,7 @@ a folder:
 
     moods/RAYLET_PID   how the node of that raylet behaves; without a file: as a GPU without NVENC
     log                a line for every encode: raylet, worker, GPU, sessions there, whether a trial
+    cpu-waits          if it is there, libx264 begins after the first encode with NVENC
     sessions/          a locked file for every encode that runs; the kernel unlocks it at its end
 
 A mood is a line of words: `works`, or one of `_SAYINGS`; `sessions=2` and `seconds=1` may follow.
@@ -77,9 +78,20 @@ def _open_session(state: Path, raylet: str, gpu: str, most: int, *, trial: bool)
         fcntl.flock(mine, fcntl.LOCK_EX)
 
 
+def _wait_for_nvenc(log: Path) -> None:
+    """Until a chunk is being made with it: whose worker starts first is chance."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        if log.exists() and '"trial": false' in log.read_text():
+            return
+        time.sleep(0.05)
+
+
 def main() -> None:
     state, ffmpeg, argv = Path(sys.argv[1]), sys.argv[2], sys.argv[3:]
     if "h264_nvenc" not in argv:
+        if "libx264" in argv and (state / "cpu-waits").exists():
+            _wait_for_nvenc(state / "log")
         os.execv(ffmpeg, [ffmpeg, *argv])
     raylet, gpu = os.environ.get("RAY_RAYLET_PID", "none"), os.environ.get("CUDA_VISIBLE_DEVICES")
     trial = "lavfi" in argv
