@@ -4,7 +4,8 @@
     uv run python -m benchmarks --only overlap --repeats 3
     uv run python -m benchmarks --with-nemo --with-pyscenedetect
 
-Ratios are to ours: the chunk function with the same CPUs.
+Ratios are to ours: the chunk function with the same CPUs. `--only` replaces those cases in the
+table that is there.
 """
 
 from __future__ import annotations
@@ -91,19 +92,19 @@ def main() -> None:
     options = parser.parse_args()
     options.contenders = others.chosen(options.contenders, CONTENDERS, NEEDS, options.packages)
     options.results.mkdir(parents=True, exist_ok=True)
-    results: list[dict[str, Any]] = []
+    saved = options.results / "table.json"
+    results: dict[str, Any] = json.loads(saved.read_text())[1] if saved.exists() else {}
     with tempfile.TemporaryDirectory(prefix="bench-") as home:
         if WHOLE in options.contenders:
             _warm(options, Path(home))
         for name in options.only:
-            results.append(_measured(name, options, Path(home)))
+            results[name] = _measured(name, options, Path(home))
             # After each, so that an hour is not lost with the last one.
-            machine = _machine(options)
-            text = "\n\n".join([machine, summary(results), *map(table, results)])
+            shown = [results[case] for case in CASES if case in results]
+            text = "\n\n".join([_machine(options), summary(shown), *map(table, shown)])
             (options.results / "table.md").write_text(text + "\n")
-            (options.results / "table.json").write_text(json.dumps([machine, results], indent=1))
-            print(table(results[-1]), flush=True)
-    print(summary(results))
+            saved.write_text(json.dumps([_machine(options), results], indent=1))
+            print(table(results[name]), flush=True)
 
 
 def _machine(options: argparse.Namespace) -> str:
@@ -111,8 +112,7 @@ def _machine(options: argparse.Namespace) -> str:
 
     return (
         f"{options.cpus} CPUs used of {os.cpu_count()}, {platform.platform()}, Python"
-        f" {platform.python_version()}, ffmpeg {ffmpeg_version(FFMPEG)};"
-        f" medians of {options.repeats} runs in turn"
+        f" {platform.python_version()}, ffmpeg {ffmpeg_version(FFMPEG)}"
     )
 
 
@@ -145,9 +145,13 @@ def _measured(name: str, options: argparse.Namespace, home: Path) -> dict[str, A
                         is_one_file=contender == BOUND,
                     )  # fmt: skip
                 shutil.rmtree(out)
-    rows = {name: _row(costs[name], verdicts[name]) for name in costs}
-    planned = len(work.spans) * len(work.videos)
-    return {"case": asdict(case), "planned": planned, "encoder": [preset, quality], "rows": rows}
+    return {
+        "case": asdict(case),
+        "planned": len(work.spans) * len(work.videos),
+        "encoder": [preset, quality],
+        "runs": min(options.repeats, case.repeats),
+        "rows": {name: _row(costs[name], verdicts[name]) for name in costs},
+    }
 
 
 def _who(case: str, contenders: Sequence[str]) -> list[str]:

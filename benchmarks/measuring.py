@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import time
 from collections.abc import Sequence
@@ -39,7 +40,11 @@ class _Seen:
 
 
 def run(argv: Sequence[str], folder: Path, environment: dict[str, str] | None = None) -> Cost:
-    """Run `argv` in `folder` to its end. Raises RuntimeError with its last words if it fails."""
+    """Run `argv` in `folder` to its end. Raises RuntimeError with its last words if it fails.
+
+    A command whose last line of output is `FIGURES wall cpu` has measured itself, without the
+    start of its interpreter.
+    """
     log = folder / "log.txt"
     began = time.monotonic()
     with log.open("wb") as out:
@@ -50,15 +55,24 @@ def run(argv: Sequence[str], folder: Path, environment: dict[str, str] | None = 
         peak = 0.0
         tree: set[psutil.Process] = set()
         root = psutil.Process(process.pid)
-        while process.poll() is None:
+        while True:
+            pid, status, usage = os.wait4(process.pid, os.WNOHANG)
+            if pid:
+                process.returncode = os.waitstatus_to_exitcode(status)
+                break
             peak = max(peak, _sample(root, seen, tree))
             time.sleep(_SAMPLE_SECONDS)
     wall = time.monotonic() - began
+    # The kernel's sum is exact, but knows nothing of processes that nobody waited for.
+    cpu = max(usage.ru_utime + usage.ru_stime, _cpu(seen))
     _end(tree)
+    words = log.read_text(errors="replace")
     if process.returncode:
-        words = log.read_text(errors="replace")[-1500:]
-        raise RuntimeError(f"{argv[0]} ended with {process.returncode}: {words}")
-    return Cost(wall, _cpu(seen), peak / 2**20)
+        raise RuntimeError(f"{argv[0]} ended with {process.returncode}: {words[-1500:]}")
+    last = words.strip().rpartition("\n")[2].split()
+    if last[:1] == ["FIGURES"]:
+        wall, cpu = float(last[1]), float(last[2])
+    return Cost(wall, cpu, peak / 2**20)
 
 
 def _end(tree: set[psutil.Process]) -> None:

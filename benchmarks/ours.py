@@ -4,7 +4,9 @@ A single video's chunks one after the other with all CPUs; many videos one a CPU
 """
 
 import json
+import resource
 import sys
+import time
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from typing import Any
@@ -17,15 +19,23 @@ from clipping.settings import Execution, Recipe
 
 
 def main() -> None:
-    """Do what the JSON on the command line says."""
+    """Do what the JSON on the command line says, and print what it took."""
     options = json.loads(sys.argv[1])
+    began, before = time.monotonic(), _cpu_seconds()
     files = find_sources([options["input"]], Execution().extensions).sources
     if len(files) == 1 or options["cpus"] == 1:
         for file in files:
             clip(options, options["cpus"], file)
-        return
-    with ProcessPoolExecutor(options["cpus"]) as pool:
-        list(pool.map(partial(clip, options, 1), files))
+    else:
+        with ProcessPoolExecutor(options["cpus"]) as pool:
+            list(pool.map(partial(clip, options, 1), files))
+    print(f"FIGURES {time.monotonic() - began} {_cpu_seconds() - before}")
+
+
+def _cpu_seconds() -> float:
+    """Of this process and of its children that have ended."""
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(u.ru_utime + u.ru_stime for u in used)
 
 
 def clip(options: dict[str, Any], cpus: int, file: SourceFile) -> None:
@@ -38,7 +48,8 @@ def clip(options: dict[str, Any], cpus: int, file: SourceFile) -> None:
     )
     execution, output = Execution(), open_output(options["output"])
     probed = probe_file(file, execution)
-    for chunk in plan_chunks(probed, recipe, execution.num_clips_per_chunk):
+    chunks = plan_chunks(probed, recipe, options.get("clips_per_chunk", 32))
+    for chunk in chunks[-1:] if options.get("only_last") else chunks:
         record = make_chunk(chunk, recipe, execution, output, cpus=cpus, there={})
         assert not [c for c in record.clips if c.failure], record
 

@@ -64,4 +64,5 @@ def summary(results: list[dict[str, Any]]) -> str:
 def _title(result: dict[str, Any]) -> str:
     case, (preset, quality) = result["case"], result["encoder"]
     encoder = f", {preset} {quality:g}" if case["encoder"] else ""
-    return f"{case['name']}, {case['video']}{encoder}: {result['planned']} clips"
+    runs = f", medians of {result['runs']} runs in turn" if result["runs"] > 1 else ""
+    return f"{case['name']}, {case['video']}{encoder}: {result['planned']} clips{runs}"

@@ -20,6 +20,12 @@ __all__ = ["Run", "chunks", "clip_id", "clips", "exact", "runs", "stride_spans"]
 _SPLIT_SAVES_FRAMES = 48
 _DECODE_COST = 1 / 15
 
+# Processes side by side never take the same time: with more runs than CPUs, whoever is early takes
+# the next. Each further run is worth it while it is not tiny and decodes little twice.
+_RUNS_PER_CPU = 3
+_LEAST_FRAMES = 48
+_MOST_DECODED_TWICE = 0.02
+
 # How many frames have to be decoded before a frame when decoding starts for it alone.
 _LeadIn = Callable[[int], int]
 
@@ -141,8 +147,8 @@ def runs(chunk: Chunk, wanted: Sequence[Clip], cpus: int = 1, clips_per_run: int
 
     Frames between clips are skipped over by decoding where a keyframe does not offer a
     shorter way, and by a new run where it does. A long stretch is split at clip boundaries
-    into runs of about `clips_per_run` clips, or into `cpus` of them to be encoded side by
-    side.
+    into runs of about `clips_per_run` clips, or into `cpus` of them and more to be encoded side
+    by side.
     """
     pts = unpack(chunk.frame_pts)
     keys = list(unpack(chunk.keyframes))
@@ -152,14 +158,24 @@ def runs(chunk: Chunk, wanted: Sequence[Clip], cpus: int = 1, clips_per_run: int
         return []
     edges = sorted({e for c in real for e in (c.start_frame, c.end_frame)})
     covered = _union([(c.start_frame, c.end_frame) for c in real])
-    stretches = _stretches(covered, lambda frame: _lead_in(pts, keys, base, frame))
+
+    def lead_in(frame: int) -> int:
+        return _lead_in(pts, keys, base, frame)
+
+    stretches = _stretches(covered, lead_in)
     total = sum(e - s for s, e in covered)
     planned: list[Run] = []
     for stretch in stretches:
         size = sum(e - s for s, e in stretch)
         inside = sum(1 for c in real if stretch[0][0] <= c.start_frame < stretch[-1][1])
         parts = max(ceil(inside / clips_per_run), round(cpus * size / total))
-        pieces = _split(stretch, edges, parts, lambda f: _lead_in(pts, keys, base, f))
+        pieces = _split(stretch, edges, parts, lead_in)
+        if cpus > 1:
+            finer = max(parts, round(_RUNS_PER_CPU * cpus * size / total))
+            smaller = _split(stretch, edges, min(finer, size // _LEAST_FRAMES), lead_in)
+            again = sum(lead_in(piece[0][0]) for piece in smaller[1:])
+            if again * _DECODE_COST <= _MOST_DECODED_TWICE * size and len(smaller) > len(pieces):
+                pieces = smaller
         planned += [_run(piece, edges, pts, keys, base) for piece in pieces]
     return planned
 
