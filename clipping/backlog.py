@@ -23,11 +23,27 @@ _BUNDLES_PER_SLOT = 2
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """A chunk with its work in pixels, and how many workers died over it."""
+    """A chunk with its work in pixels, and what happened to it.
+
+    crashes: how many workers died over it; refusals: how often an encoder had no session for
+    it; avoid: ids of nodes whose encoder does not take it.
+    """
 
     chunk: Chunk
     work: float
     crashes: int = 0
+    refusals: int = 0
+    avoid: frozenset[str] = frozenset()
+
+    @property
+    def was_tried(self) -> bool:
+        """Whether something began to make it."""
+        return bool(self.crashes or self.refusals or self.avoid)
+
+    @property
+    def goes_alone(self) -> bool:
+        """Whether it shares its task with no other, so that it can hurt none."""
+        return bool(self.crashes or self.avoid)
 
 
 def work_of(chunk: Chunk) -> float:
@@ -63,14 +79,14 @@ class Backlog:
     def take(self, slots: int, *, more_to_come: bool) -> tuple[Waiting, ...]:
         """The next task's chunks: a long one alone, or short ones together.
 
-        A chunk that a worker died over goes alone, so that it can hurt no other.
+        A chunk that a worker died over goes alone.
         """
         enough = _BUNDLE_PIXELS
         if not more_to_come:
             enough = min(enough, self.work / (_BUNDLES_PER_SLOT * slots))
         taken = [self._pop()]
         reached = taken[0].work
-        while self._heap and not taken[0].crashes and not self._heap[0][2].crashes:
+        while self._heap and not taken[0].goes_alone and not self._heap[0][2].goes_alone:
             reached += self._heap[0][2].work
             if reached > enough:
                 break

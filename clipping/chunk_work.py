@@ -13,6 +13,7 @@ from pathlib import Path
 import imageio_ffmpeg
 
 from clipping import planning, process
+from clipping.encoders import candidates
 from clipping.errors import BundleError, ClippingError, FailureKind
 from clipping.frames import FrameTimes, pack, unpack
 from clipping.models import (
@@ -120,13 +121,18 @@ def make_chunk(
     execution: Execution,
     output: Output,
     *,
+    encoder: str = "",
     cpus: int = 1,
+    node: str | None = None,
     there: Mapping[str, int] | None = None,
     on_frames: Callable[[int], None] | None = None,
+    note: Callable[[str], None] | None = None,
     log: Callable[[str], None] | None = None,
 ) -> ChunkRecord:
     """Make what is missing of `chunk` and publish it, the chunk's record last.
 
+    encoder: what encodes; empty for the recipe's first choice.
+    node: what the records are to say of where this is.
     there: name to size of the chunk's clips in the output, if somebody has listed it; else
     they are looked for one by one.
     Raises ClippingError for what can pass or is nobody's clip's fault; clips published by then
@@ -136,6 +142,7 @@ def make_chunk(
     digest, file = recipe.digest(), chunk.source.file
     binary = ffmpeg_path(execution)
     version = ffmpeg_version(binary)
+    row = candidates(encoder or recipe.encoder)[0]
     names = {f"{clip.id}.mp4" for clip in chunk.clips}
     sizes = output.sizes_of("clips", names) if there is None else there
     done = done_clips(output, chunk, digest, sizes, retry_failed=execution.retry_failed)
@@ -171,13 +178,16 @@ def make_chunk(
                 reading=reading,
                 binary=binary,
                 scratch=scratch,
+                encoder=row,
                 cpus=cpus,
                 threads=execution.encoder_threads,
                 clips_per_run=execution.encode_batch_size,
                 verify_decode=execution.verify == "decode",
-                use_hwaccel=execution.use_hwaccel,
+                use_hwaccel=execution.use_hwaccel and row.on_gpu,
                 stall_limit=execution.stall_timeout_s,
+                node=node,
                 on_frames=on_frames,
+                note=note,
                 log=log,
             )
             for record in transcode(chunk, wanted, job, publish):

@@ -34,6 +34,7 @@ class Mezzanine:
     ticks: of its timescale in one tick of the source's time base.
     pts: of its packets in decoding order, as source PTS; keys: where the IDRs are.
     damaged: PTS of the frames that the source's decoder complained about.
+    decoder: "cuda" if its frames were decoded on a GPU.
     """
 
     run: Run
@@ -44,6 +45,7 @@ class Mezzanine:
     parameter_sets: bytes
     seconds: float = 0.0
     damaged: frozenset[int] = frozenset()
+    decoder: str | None = None
 
     @classmethod
     def read(cls, run: Run, path: Path, video: VideoFacts, seconds: float = 0.0) -> Mezzanine:

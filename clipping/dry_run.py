@@ -9,9 +9,11 @@ from dataclasses import dataclass, field
 
 from clipping import ffmpeg
 from clipping.chunk_work import ffmpeg_path, ffmpeg_version, plan_chunks, probe_file
-from clipping.encoders import ENCODERS, bit_rate_for
+from clipping.cluster import Cluster
+from clipping.encoders import bit_rate_for
 from clipping.errors import ClippingError
 from clipping.inputs import Found, find_sources
+from clipping.lanes import cpu_lane, gpu_lane
 from clipping.models import Chunk, Failure, ProbedSource, SourceFile
 from clipping.outputs import Output, open_output
 from clipping.reporting import count
@@ -126,12 +128,16 @@ class _Forecast:
             f"{self.seconds:.1f} s of video to encode with {settings.encoder};"
             f" about {self.bytes / 1e6:.1f} MB of clips to write"
         )
-        on_gpu = ENCODERS[settings.encoder].on_gpu
-        share = f" and 1/{settings.nb_streams_per_gpu} of a GPU" if on_gpu else ""
-        yield (
-            f"each chunk asks Ray for 1 CPU{share}; for up to {int(settings.num_cpus_per_worker)}"
-            " when fewer chunks than CPUs are left"
-        )
+        # What they ask for does not depend on a cluster that is not joined for this.
+        nowhere = Cluster(())
+        gpu, cpu = gpu_lane(settings, nowhere), cpu_lane(settings, nowhere)
+        if gpu is not None:
+            yield f"a chunk for {gpu.encoder} asks Ray for {gpu.request}"
+        if cpu is not None:
+            yield (
+                f"a chunk for {cpu.encoder} asks Ray for {cpu.request}; for up to"
+                f" {int(settings.num_cpus_per_worker)} CPUs when fewer chunks than CPUs are left"
+            )
         yield f"nothing was written to {settings.output}"
 
 

@@ -12,7 +12,11 @@ from dataclasses import dataclass
 
 from clipping.errors import UsageError
 
-__all__ = ["ENCODERS", "Encoder", "Rate", "bit_rate_for", "encoder"]
+__all__ = ["AUTO", "ENCODERS", "Encoder", "Rate", "bit_rate_for", "candidates", "encoder"]
+
+# Not a row: NVENC where a node has it, libx264 on the others.
+AUTO = "auto"
+_AUTO_ROWS = ("h264_nvenc", "libx264")
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +150,11 @@ ENCODERS: dict[str, Encoder] = {
         ),
     )
 }
+
+
+def candidates(name: str) -> tuple[Encoder, ...]:
+    """The rows that `name` may stand for: itself, or those that `auto` chooses from."""
+    return tuple(encoder(n) for n in (_AUTO_ROWS if name == AUTO else (name,)))
 
 
 def encoder(name: str) -> Encoder:

@@ -39,6 +39,8 @@ class FailureKind(StrEnum):
     USAGE = "wrong settings"
     NO_ENCODER = "no such encoder"
     NO_DEVICE = "no device"
+    OLD_DRIVER = "driver too old"
+    UNSUPPORTED = "not supported by the device"
     OUT_OF_SESSIONS = "out of encoder sessions"
     DISK_FULL = "disk full"
     OUT_OF_MEMORY = "out of memory"
@@ -62,6 +64,11 @@ class FailureKind(StrEnum):
         """
         return self in _CLIPS_OWN
 
+    @property
+    def is_nodes_own(self) -> bool:
+        """Whether the node lacks what it takes, so that any work of that sort fails there."""
+        return self in _NODES_OWN
+
 
 _PASSING = frozenset(
     {
@@ -83,10 +90,20 @@ _CLIPS_OWN = frozenset(
 )
 
 
+_NODES_OWN = frozenset(
+    {
+        FailureKind.NO_DEVICE,
+        FailureKind.OLD_DRIVER,
+        FailureKind.NO_ENCODER,
+    }
+)
+
+
 class ClippingError(Exception):
     """Any failure this package reports; `str()` of it is one line for a person to read."""
 
     kind: FailureKind = FailureKind.UNKNOWN
+    node: str | None = None  # Ray's id of the node that it happened on, where it is known
 
     def __init__(self, message: str, kind: FailureKind | None = None) -> None:
         super().__init__(message)
@@ -94,9 +111,9 @@ class ClippingError(Exception):
         if kind is not None:
             self.kind = kind
 
-    def __reduce__(self) -> tuple[type[ClippingError], tuple[str, FailureKind]]:
+    def __reduce__(self) -> Any:
         # Exceptions cross process borders (Ray); the default would drop the kind.
-        return (type(self), (self.message, self.kind))
+        return (type(self), (self.message, self.kind), {"node": self.node})
 
 
 class UsageError(ClippingError):

@@ -25,7 +25,9 @@ __all__ = [
     "classify",
     "decode_command",
     "encode_command",
+    "encoder_trial_command",
     "even_size",
+    "gpu_picture",
     "input_url",
     "is_damage",
     "last_words",
@@ -52,11 +54,15 @@ _LOOSE_SEEK_MARGIN = Fraction(2)
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """The picture to make of a source: even size in pixels, and how to get there."""
+    """The picture to make of a source: even size in pixels, and how to get there.
+
+    on_gpu: whether the filters take, and give, frames in a GPU's memory.
+    """
 
     width: int
     height: int
     filters: tuple[str, ...]
+    on_gpu: bool = False
 
 
 def input_url(path: str) -> str:
@@ -132,6 +138,28 @@ def picture_filters(video: VideoFacts, *, tone_map: bool, deinterlace: bool) -> 
     return Picture(width, height, tuple(filters))
 
 
+def gpu_picture(video: VideoFacts, *, tone_map: bool, deinterlace: bool) -> Picture | str:
+    """The same picture made of frames in a GPU's memory, or why that cannot be.
+
+    Eight or more bits become 8-bit 4:2:0 there. What has no filter on the GPU that gives the
+    same picture is left to the CPU.
+    """
+    width, height = even_size(video.width, video.height)
+    reasons = {
+        "tone mapping": tone_map and video.is_hdr,
+        "deinterlacing": deinterlace and video.field_order != "progressive",
+        "a rotation": video.rotation % 360 != 0,
+        "an odd size": (width, height) != (video.width, video.height),
+        "full range": video.color_range == "pc" or video.pixel_format.startswith("yuvj"),
+        "RGB": video.color_space == "gbr" or video.pixel_format.startswith(_RGB),
+    }
+    for reason, holds in reasons.items():
+        if holds:
+            return reason
+    # The range is said as on the CPU, so that runs of either kind have the same parameter sets.
+    return Picture(width, height, ("scale_cuda=format=yuv420p", "setparams=range=limited"), True)
+
+
 _RGB = ("rgb", "bgr", "gbr", "argb", "abgr", "0rgb", "0bgr", "pal8", "x2rgb", "x2bgr")
 
 
@@ -176,9 +204,14 @@ def encode_command(
     hwaccel: bool = False,
     talkative: bool = False,
 ) -> list[str]:
-    """Encode a run's frames once, into one MP4 with an IDR at every clip boundary."""
+    """Encode a run's frames once, into one MP4 with an IDR at every clip boundary.
+
+    hwaccel: decode on the GPU; the frames stay there if the picture is made there.
+    """
     origin = run.pts[0]
     chain = [*_selection(run), f"setpts=PTS-({origin})", *picture.filters]
+    if picture.on_gpu and not encoder.on_gpu:
+        chain += ["hwdownload", "format=yuv420p"]
     boundaries = ",".join(_us((b - origin) * video.time_base) for b in run.boundaries)
     return [
         binary,
@@ -186,6 +219,7 @@ def encode_command(
         *["-loglevel", f"repeat+level+{'info' if talkative else 'warning'}"],
         *["-progress", "pipe:1", "-stats_period", "0.5"],
         *(["-hwaccel", "cuda"] if hwaccel else []),
+        *(["-hwaccel_output_format", "cuda"] if hwaccel and picture.on_gpu else []),
         *_input(
             url,
             threads=threads,
@@ -222,6 +256,18 @@ def decode_command(
         *["-vf", ",".join(["showinfo=checksum=0", *trim])],
         *(["-frames:v", str(frames)] if frames else []),
         *["-fps_mode", "passthrough", "-enc_time_base", "demux", "-f", "null", "-"],
+    ]
+
+
+def encoder_trial_command(binary: str, encoder: Encoder, rate: Rate) -> list[str]:
+    """Encode three small frames to nowhere, to learn whether an encoder works here."""
+    return [
+        binary,
+        *_QUIET,
+        *["-loglevel", "repeat+level+warning"],
+        *["-f", "lavfi", "-i", "color=black:s=256x256:r=30", "-frames:v", "3"],
+        *["-vf", "format=yuv420p", "-c:v", encoder.name, *encoder.options(None, rate, 1)],
+        *["-f", "null", "-"],
     ]
 
 
@@ -269,13 +315,27 @@ _PATTERNS: tuple[tuple[FailureKind, str], ...] = (
     ),
     (
         FailureKind.OUT_OF_SESSIONS,
-        r"out of memory \(10\)|incompatible client key|OpenEncodeSessionEx failed: .*\(21\)",
+        r"out of memory \(10\)|incompatible client key|OpenEncodeSessionEx failed: .*\(21\)"
+        r"|CUDA_ERROR_OUT_OF_MEMORY|encoder busy \(\d+\)|lock busy \(\d+\)",
     ),
+    # The picture's fault rather than the device's: goes before "No capable devices found", which
+    # NVENC says in the end whatever it was (nvenc.c, nvenc_check_capabilities).
+    (
+        FailureKind.UNSUPPORTED,
+        r"(?:Width|Height) \d+ exceeds|Frame Dimension less than|required NVENC features"
+        r"|InitializeEncoder failed: (?:invalid|unsupported) param",
+    ),
+    (FailureKind.OLD_DRIVER, r"required nvenc API"),
     (
         FailureKind.NO_DEVICE,
-        r"Cannot load lib|No capable devices|unsupported device|Could not dynamically load CUDA"
-        r"|minimum required Nvidia driver|required nvenc API|Device creation failed"
-        r"|No device available for decoder",
+        r"Cannot load lib|No capable devices|unsupported device|no encode device"
+        r"|Could not dynamically load CUDA|Device creation failed|Codec not supported"
+        r"|CUDA_ERROR_NO_DEVICE|no CUDA-capable device|No device available for decoder",
+    ),
+    (
+        FailureKind.OLD_DRIVER,
+        r"minimum required Nvidia driver|CUDA_ERROR_SYSTEM_DRIVER_MISMATCH"
+        r"|CUDA_ERROR_COMPAT_NOT_SUPPORTED|driver version is insufficient",
     ),
     (FailureKind.OUT_OF_MEMORY, r"Cannot allocate memory|\bmalloc\b.*failed"),
     (FailureKind.NOT_FOUND, r"No such file or directory"),

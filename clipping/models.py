@@ -206,6 +206,8 @@ class ClipRecord(Value):
     """How one planned clip ended, and the proof.
 
     errors: why it failed or is absent; for a written clip, damage that it holds.
+    encoder: what encoded it; decoder: "cuda" where frames were decoded on a GPU.
+    node: the machine that made it, and Ray's id of the node where there is one.
     """
 
     clip: Clip
@@ -218,6 +220,8 @@ class ClipRecord(Value):
     frames: int = 0
     video_codec: str | None = None
     encoder: str | None = None
+    decoder: str | None = None
+    node: str | None = None
     bytes: int = 0
     sha256: str | None = None
     audio: dict[str, Any] | None = None

@@ -81,6 +81,19 @@ def open_output(root: str, shard: str = "") -> Output:
     return ObjectOutput(root.rstrip("/"), label)
 
 
+def require_seen(root: str) -> None:
+    """Raise StorageError if this machine does not see the folder that a run writes into.
+
+    Clips would be written all the same, into a folder of that name that nobody else has.
+    """
+    if remote.is_remote(root):
+        return
+    folder = root.removeprefix("file://")
+    if not os.path.isdir(os.path.join(folder, ".locks")):  # the run's own, on its machine
+        message = f"output {folder}: cannot be seen from node {os.uname().nodename}"
+        raise StorageError(message, FailureKind.NOT_FOUND)
+
+
 def _refusal(root: str, holder: str = "") -> UsageError:
     by = f" ({holder})" if holder else ""
     dead = "; if it died, its hold ends within two minutes" if holder else ""

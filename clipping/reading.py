@@ -44,7 +44,8 @@ class Reading:
             with open(path, "rb") as stream:
                 return stream.read(size)
         except FileNotFoundError:
-            raise SourceError(f"{key}: there is no such file", FailureKind.NOT_FOUND) from None
+            message = f"{key}: {path} cannot be seen from node {os.uname().nodename}"
+            raise SourceError(message, FailureKind.NOT_FOUND) from None
         except IsADirectoryError:
             raise SourceError(f"{key}: is a folder, not a video") from None
         except OSError as error:

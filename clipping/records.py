@@ -94,6 +94,8 @@ def meta(source: Source, record: ClipRecord, recipe_digest: str, ffmpeg_version:
         "recipe_digest": recipe_digest,
         "ffmpeg_version": ffmpeg_version,
         "encoder": record.encoder,
+        "decoder": record.decoder,
+        "node": record.node,
         "sha256": record.sha256,
         "audio": record.audio,
         "seconds_spent": round(record.encode_seconds, 3),

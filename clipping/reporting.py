@@ -163,6 +163,8 @@ class Tally:
     slowest: list[tuple[float, str]] = field(default_factory=list[tuple[float, str]])
     warnings: list[str] = field(default_factory=list[str])
     warnings_total: int = 0
+    encoders: Counter[str] = field(default_factory=Counter[str])
+    cluster_notes: list[str] = field(default_factory=list[str])
 
     def add_chunk(
         self, record: ChunkRecord, file: SourceFile, *, done_before: bool
@@ -193,6 +195,7 @@ class Tally:
             self.written += 1
             self.bytes_written += record.bytes
             self.damaged += bool(record.errors)
+            self.encoders[record.encoder or "unknown"] += 1
         elif record.status is ClipStatus.FAILED:
             self.failed += 1
             if record.failure:
@@ -246,7 +249,13 @@ def summary_lines(tally: Tally, output: str) -> list[str]:
             f" ({tally.speed():.1f}x real time,"
             f" {tally.frames_encoded / max(tally.seconds, 0.001):.0f} frames/s)"
         )
-    return parts
+    if len(tally.encoders) > 1:
+        parts.append(f"clips: {_by_encoder(tally)}")
+    return [*parts, *tally.cluster_notes]
+
+
+def _by_encoder(tally: Tally) -> str:
+    return ", ".join(f"{n} by {name}" for name, n in sorted(tally.encoders.items()))
 
 
 def summary_markdown(tally: Tally, output: str, about: Iterable[tuple[str, str]]) -> str:
@@ -277,8 +286,10 @@ def summary_markdown(tally: Tally, output: str, about: Iterable[tuple[str, str]]
         ("Bytes of clips", f"{tally.bytes_written}"),
         ("Retries", f"{tally.retries}"),
         ("Workers lost", f"{tally.crashes}"),
+        ("Encoded", _by_encoder(tally)),
         ("Wall time", f"{tally.seconds:.1f} s"),
         ("Output", f"`{output}`"),
+        *(("Cluster", note) for note in tally.cluster_notes),
         *about,
     ]
     text = ["# Clips", "", "| | |", "| --- | --- |"]

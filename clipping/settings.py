@@ -22,7 +22,7 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict, SettingsError
 
-from clipping.encoders import ENCODERS, Rate, bit_rate_for
+from clipping.encoders import AUTO, Encoder, Rate, bit_rate_for, candidates
 from clipping.errors import UsageError
 from clipping.models import VideoFacts
 from clipping.planning import exact
@@ -55,7 +55,11 @@ def _paths(value: Any) -> Any:
     return value
 
 
-EncoderName = Literal["libx264", "libopenh264", "h264_nvenc"]
+_TAG = r"^[A-Za-z0-9_.:-]*$"
+# Names of resources that Ray itself counts.
+_RAYS_OWN = ("CPU", "GPU", "memory", "object_store_memory")
+
+EncoderName = Literal["libx264", "libopenh264", "h264_nvenc", "auto"]
 
 
 class Recipe(BaseModel):
@@ -94,13 +98,14 @@ class Recipe(BaseModel):
     encoder: EncoderName = Field(
         "libx264",
         title="Encoder",
-        description="Video encoder; h264_nvenc needs a GPU that has NVENC.",
+        description="Video encoder; h264_nvenc needs a GPU that has NVENC. auto uses h264_nvenc "
+        "on the nodes that have it and libx264 on the others, at the same time.",
     )
     preset: str | None = Field(
         None,
         title="Preset",
         description="The encoder's preset (libx264: ultrafast … placebo, default veryfast; "
-        "h264_nvenc: p1 … p7, default p4; libopenh264 has none).",
+        "h264_nvenc: p1 … p7, default p4; libopenh264 has none, auto takes the defaults).",
     )
     quality: float | None = Field(
         None,
@@ -141,7 +146,6 @@ class Recipe(BaseModel):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        row = ENCODERS[self.encoder]
         # A form sends its defaults as well. Not an assignment: what was not set stays so, and
         # the environment may replace it.
         if self.min_clip_length_s == Recipe.model_fields["min_clip_length_s"].default:
@@ -152,6 +156,12 @@ class Recipe(BaseModel):
                 f"min_clip_length_s ({self.min_clip_length_s:g}) is more than clip_len_s "
                 f"({self.clip_len_s:g}), so that no clip could ever be made"
             )
+        if self.preset is not None and self.encoder == AUTO:
+            raise ValueError(
+                "encoder auto takes no preset, since its encoders' presets differ: each uses its"
+                " own default; leave preset out, or name one encoder"
+            )
+        row = candidates(self.encoder)[0]
         if self.preset is not None and self.preset not in row.presets:
             choices = ", ".join(row.presets) or "it has none"
             raise ValueError(f"{self.encoder} has no preset {self.preset!r} (choices: {choices})")
@@ -168,9 +178,16 @@ class Recipe(BaseModel):
             exact(self.min_clip_length_s),
         )
 
-    def rate(self, video: VideoFacts, width: int, height: int) -> Rate:
-        """What to spend on a source's picture of `width` x `height` pixels."""
-        row = ENCODERS[self.encoder]
+    def preset_for(self, row: Encoder) -> str | None:
+        """The preset that was given, if `row` is what it was given for; else its default."""
+        return self.preset if row.name == self.encoder else None
+
+    def rate(self, video: VideoFacts, width: int, height: int, row: Encoder | None = None) -> Rate:
+        """What `row` is to spend on a source's picture of `width` x `height` pixels.
+
+        row: what encodes, where that is not the only encoder that the recipe names.
+        """
+        row = row or candidates(self.encoder)[0]
         if self.use_input_bit_rate:
             return Rate(bit_rate=max(16_000, video.bit_rate))
         quality = row.default_quality if self.quality is None else self.quality
@@ -219,7 +236,33 @@ class Execution(BaseModel):
         le=64,
         description="NVENC chunks, and so encoder sessions, on a GPU at a time.",
     )
-    use_hwaccel: bool = Field(False, description="Decode on the GPU too (with an NVENC encoder).")
+    nvenc_resource: str = Field(
+        "",
+        pattern=_TAG,
+        description="A custom resource of the Ray nodes that have NVENC; each NVENC chunk asks "
+        "for one unit of it besides its share of a GPU.",
+    )
+    cpu_resource: str = Field(
+        "",
+        pattern=_TAG,
+        description="A custom resource of the Ray nodes that chunks for the CPU may use; with it "
+        "they stay off all others. One unit on a node is enough.",
+    )
+    nvenc_fallback: Literal["", "libx264", "libopenh264"] = Field(
+        "",
+        description="What encodes instead of h264_nvenc where no node can; empty makes that an "
+        "error.",
+    )
+    node_wait_s: float = Field(
+        0.0,
+        ge=0,
+        description="How long chunks wait for a node that has what they ask for, one that an "
+        "autoscaler starts or that was lost, before they fail.",
+    )
+    use_hwaccel: bool = Field(
+        False,
+        description="Decode on the GPU too, for chunks that are encoded there.",
+    )
     verify: Literal["packets", "decode"] = Field(
         "packets",
         description="How a clip is proved: by its packets, or by decoding all of it as well.",
@@ -323,7 +366,23 @@ class Settings(BaseSettings, Recipe, Execution):  # pyright: ignore[reportIncomp
         check_hwaccel(self.encoder, use_hwaccel=self.use_hwaccel)
         allowed_failures(self.allow_failures, 1)
         in_shard(self.shard)
+        for name in ("nvenc_resource", "cpu_resource"):
+            if getattr(self, name) in _RAYS_OWN:
+                raise ValueError(
+                    f"{name} is a custom resource, not Ray's own {getattr(self, name)}"
+                )
         return self
+
+    @property
+    def may_use_nvenc(self) -> bool:
+        """Whether a chunk of this run may be encoded on a GPU."""
+        return any(row.on_gpu for row in candidates(self.encoder))
+
+    @property
+    def cpu_encoder(self) -> str | None:
+        """What may encode on the CPU in this run; None if only a GPU may."""
+        on_cpu = [row.name for row in candidates(self.encoder) if not row.on_gpu]
+        return on_cpu[0] if on_cpu else self.nvenc_fallback or None
 
     @property
     def talks(self) -> bool:
@@ -343,10 +402,10 @@ class Settings(BaseSettings, Recipe, Execution):  # pyright: ignore[reportIncomp
 
 def check_hwaccel(encoder: str, *, use_hwaccel: bool) -> None:
     """Raise ValueError if decoding on the GPU is asked for without an encoder on it."""
-    if use_hwaccel and not ENCODERS[encoder].on_gpu:
+    if use_hwaccel and not any(row.on_gpu for row in candidates(encoder)):
         raise ValueError(
             f"use_hwaccel decodes on the GPU and needs an encoder there, not {encoder}; "
-            "use --encoder h264_nvenc or leave it off"
+            "use --encoder h264_nvenc or auto, or leave it off"
         )
 
 

@@ -22,7 +22,7 @@ import av.error
 from clipping import ffmpeg, probing
 from clipping.audio import Sound, open_sound
 from clipping.cutting import Mezzanine, write_clip
-from clipping.encoders import encoder
+from clipping.encoders import Encoder
 from clipping.errors import ClippingError, FailureKind, FfmpegError, VerificationError
 from clipping.frames import unpack
 from clipping.models import Chunk, Clip, ClipRecord, ClipStatus, Failure
@@ -33,6 +33,11 @@ from clipping.verification import decode_clip, verify_clip
 
 __all__ = ["Job", "Publish", "transcode"]
 
+# What the CPU's decoder would not mend, so that it is not tried.
+_NOT_THE_DECODERS = frozenset(
+    {FailureKind.OUT_OF_SESSIONS, FailureKind.DISK_FULL, FailureKind.KILLED, FailureKind.IO}
+)
+
 # Takes a finished clip's draft record and file, makes it visible, returns the full record.
 Publish = Callable[[ClipRecord, Path], ClipRecord]
 
@@ -41,21 +46,29 @@ Publish = Callable[[ClipRecord, Path], ClipRecord]
 class Job:
     """What a chunk's transcoding needs to know besides the chunk.
 
-    cpus: ffmpeg processes side by side; threads: of each encoder while all are busy.
+    encoder: what encodes; the recipe's own if there is no choice.
+    cpus: ffmpeg processes side by side (one where the encoder is on a GPU, whose sessions are
+    counted); threads: of each encoder while all are busy.
+    use_hwaccel: decode on the GPU; what it cannot decode is decoded by the CPU.
+    node: what the records say of where it was made.
     on_frames: called with the number of frames encoded so far, from any thread.
+    note: takes what a person should know; log: takes ffmpeg's own lines.
     """
 
     recipe: Recipe
     reading: Reading
     binary: str
     scratch: Path
+    encoder: Encoder
     cpus: int = 1
     threads: int = 1
     clips_per_run: int = 16
     verify_decode: bool = False
     use_hwaccel: bool = False
     stall_limit: float = 300.0
+    node: str | None = None
     on_frames: Callable[[int], None] | None = None
+    note: Callable[[str], None] | None = None
     log: Callable[[str], None] | None = None
     stop: Event = field(default_factory=Event)
 
@@ -94,6 +107,7 @@ class _Work:
     lock: Lock = field(default_factory=Lock)
     processes: int = 0
     no_sound: str | None = None
+    no_hwaccel: str | None = None
 
     def open_sound(self, *, copy: bool) -> None:
         """Get the chunk's sound ready; without it the clips say why they are silent."""
@@ -123,12 +137,14 @@ class _Work:
     def make(self, clips: Sequence[Clip]) -> Iterator[ClipRecord]:
         """Encode and cut `clips`; halve what fails until single clips are left."""
         job = self.job
-        plan = runs(self.chunk, clips, job.cpus, job.clips_per_run)
+        # An encoder session for each process: a chunk on a GPU takes one.
+        most = 1 if job.encoder.on_gpu else job.cpus
+        plan = runs(self.chunk, clips, most, job.clips_per_run)
         threads = max(job.threads, job.cpus // len(plan))
         suspects: list[tuple[Clip, ClippingError]] = []
         waiting = sorted(clips, key=lambda c: (c.end_frame, c.start_frame))
         done: list[Mezzanine | ClippingError] = []
-        with ThreadPoolExecutor(max_workers=min(job.cpus, len(plan))) as pool:
+        with ThreadPoolExecutor(max_workers=min(most, len(plan))) as pool:
             futures = [pool.submit(self._encode, run, threads) for run in plan]
             try:
                 for run, future in zip(plan, futures, strict=True):
@@ -156,6 +172,10 @@ class _Work:
 
     def _encode(self, run: Run, threads: int) -> Mezzanine:
         """Encode a run and settle which source frames it holds."""
+        if self.job.use_hwaccel and self.no_hwaccel is None:
+            mezzanine = self._encode_on_gpu(run, threads)
+            if mezzanine is not None:
+                return mezzanine
         mezzanine, complaints = self._encode_once(run, threads, from_start=False)
         exact = sorted(mezzanine.pts) == list(run.pts)
         if exact and not complaints:
@@ -178,13 +198,47 @@ class _Work:
             )
         return replace(mezzanine, damaged=frozenset(decoded.damaged))
 
-    def _encode_once(self, run: Run, threads: int, *, from_start: bool) -> tuple[Mezzanine, int]:
+    def _encode_on_gpu(self, run: Run, threads: int) -> Mezzanine | None:
+        """The run decoded on the GPU; None, for the rest of the chunk too, if that is no good.
+
+        Only what would happen in software as well is raised.
+        """
+        try:
+            mezzanine, complaints = self._encode_once(run, threads, from_start=False, hwaccel=True)
+        except FfmpegError as error:
+            if error.kind in _NOT_THE_DECODERS:
+                raise
+            reason = error.message
+        else:
+            if sorted(mezzanine.pts) == list(run.pts) and not complaints:
+                return replace(mezzanine, decoder="cuda")
+            reason = "the GPU's decoder gave other frames than the source has"
+        with self.lock:
+            first = self.no_hwaccel is None
+            self.no_hwaccel = reason
+        if first and self.job.note:
+            self.job.note(f"{self.chunk.name}: decoded by the CPU: {reason}")
+        return None
+
+    def _picture(self, *, hwaccel: bool) -> ffmpeg.Picture:
+        recipe, video = self.job.recipe, self.chunk.source.video
+        wanted = {"tone_map": recipe.tone_map, "deinterlace": recipe.deinterlace}
+        if hwaccel:
+            picture = ffmpeg.gpu_picture(video, **wanted)
+            if isinstance(picture, ffmpeg.Picture):
+                return picture
+            if self.job.note and not self.frames:
+                text = f"{self.chunk.name}: decoded on the GPU, but {picture} is done by the CPU"
+                self.job.note(text)
+        return ffmpeg.picture_filters(video, **wanted)
+
+    def _encode_once(
+        self, run: Run, threads: int, *, from_start: bool, hwaccel: bool = False
+    ) -> tuple[Mezzanine, int]:
         """The encoded run, and how often the source's decoder complained."""
         job, source = self.job, self.chunk.source
         recipe, video = job.recipe, source.video
-        picture = ffmpeg.picture_filters(
-            video, tone_map=recipe.tone_map, deinterlace=recipe.deinterlace
-        )
+        picture = self._picture(hwaccel=hwaccel)
         with self.lock:
             self.processes += 1
             number = self.processes
@@ -195,13 +249,13 @@ class _Work:
             video,
             run,
             picture,
-            encoder(recipe.encoder),
-            preset=recipe.preset,
-            rate=recipe.rate(video, picture.width, picture.height),
+            job.encoder,
+            preset=recipe.preset_for(job.encoder),
+            rate=recipe.rate(video, picture.width, picture.height, job.encoder),
             threads=threads,
             output=str(path),
             from_start=from_start,
-            hwaccel=job.use_hwaccel,
+            hwaccel=hwaccel,
             talkative=job.log is not None,
         )
 
@@ -298,8 +352,10 @@ class _Work:
             width=size[0],
             height=size[1],
             frames=len(held),
-            video_codec=encoder(recipe.encoder).codec,
-            encoder=recipe.encoder,
+            video_codec=self.job.encoder.codec,
+            encoder=self.job.encoder.name,
+            decoder="cuda" if all(m.decoder == "cuda" for m in holding) else None,
+            node=self.job.node,
             audio=_audio_facts(self.sound),
             encode_seconds=spent,
         )

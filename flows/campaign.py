@@ -7,7 +7,7 @@ up, a window of task runs is in flight, and rows go to the manifest as they come
 import time
 import uuid
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
@@ -21,9 +21,10 @@ from prefect.logging import get_run_logger
 from clipping.backlog import Backlog, Waiting, work_of
 from clipping.board import Board
 from clipping.chunk_work import ffmpeg_path, ffmpeg_version, plan_chunks
-from clipping.cluster import Cluster, Request, connected, request_for
+from clipping.cluster import connected
 from clipping.errors import BundleError, ClippingError, FailureKind, SourceError
 from clipping.inputs import Found, find_sources
+from clipping.lanes import Lane, tags
 from clipping.models import (
     Chunk,
     ChunkRecord,
@@ -36,6 +37,7 @@ from clipping.models import (
     SourceRecord,
     SourceStatus,
 )
+from clipping.nvenc import require_here
 from clipping.outputs import Output, open_output
 from clipping.remote import is_remote
 from clipping.reporting import Manifest, Tally
@@ -50,6 +52,7 @@ from clipping.resuming import (
 from clipping.settings import Settings
 from clipping.shards import manifest_name
 from flows.progress import Snapshot, view
+from flows.routing import Routes
 from flows.submitting import Done, Window
 
 __all__ = ["Campaign"]
@@ -60,6 +63,9 @@ _SUBMITTED_AHEAD = 2
 _READS_AT_ONCE = 16
 _READS_AHEAD = 256
 _PROGRESS_ARTIFACT_EVERY = 3.0
+# An encoder session that was refused is asked for again so often, after growing waits.
+_REFUSALS = 8
+_LONGEST_WAIT = 60.0
 _SHOWN_EVERY = 0.4
 
 
@@ -81,6 +87,20 @@ class _Unopened:
     crashes: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class _Bundle:
+    """Chunks in one task, and the encoder that makes them."""
+
+    chunks: tuple[Waiting, ...]
+    encoder: str
+    on_gpu: bool
+
+    @property
+    def name(self) -> str:
+        """What its progress is written down under."""
+        return self.chunks[0].chunk.name
+
+
 @dataclass
 class Campaign:
     """One run over a set of inputs; `run` does it all."""
@@ -93,6 +113,10 @@ class Campaign:
     _underway: dict[str, _Underway] = field(default_factory=dict)
     _unprobed: deque[_Unopened] = field(default_factory=deque)
     _backlog: Backlog = field(default_factory=Backlog)
+    _cpu_only: Backlog = field(default_factory=Backlog)  # what NVENC cannot make
+    _aside: list[tuple[float, Waiting]] = field(default_factory=list)  # until when
+    _gpu_rests_until: float = 0.0
+    _in_lane: dict[bool, int] = field(default_factory=lambda: {True: 0, False: 0})
     _sizes: dict[str, int] = field(default_factory=dict)
     _manifest: Manifest | None = None
     _frames_done: float = 0.0
@@ -117,8 +141,9 @@ class Campaign:
             self._manifest = Manifest(self.output, manifest_name(settings.shard))
             waiting = self._sort_out(found)
             if waiting:
-                # Both are known before anything is spent: no ffmpeg, no node that fits.
+                # Known before anything is spent: no ffmpeg, no encoder, no node that fits.
                 ffmpeg_version(ffmpeg_path(self.settings.execution))
+                require_here(self.settings)
                 self._work_off(waiting)
             self._manifest.close()
         self.tally.seconds = time.monotonic() - self.tally.began
@@ -187,43 +212,101 @@ class Campaign:
         view().show(self.snapshot)
         with ExitStack() as stack:
             cluster = stack.enter_context(
-                connected(self.settings.ray_address, verbose=self.settings.talks)
+                connected(
+                    self.settings.ray_address,
+                    tags=tags(self.settings),
+                    verbose=self.settings.talks,
+                )
             )
-            cluster.require(Request(1))
-            cluster.require(request_for(self.settings, cluster))
+            routes = Routes(self.settings, cluster)
+            routes.check()
+            self.tally.cluster_notes = routes.notes()
             board = Board(uuid.uuid4().hex)
             progress = _ProgressArtifact()
             window = Window()
             self.snapshot.began = time.monotonic()
-            while self._unprobed or self._backlog or len(window):
-                self._fill(window, cluster, board)
+            while self._has_work or len(window):
+                self._fill(window, routes, board)
                 done = window.next(timeout=0.5)
                 if done is not None:
-                    self._take(done, board)
+                    self._take(done, routes, board)
+                self._look_after(window, routes, crashed=done is not None and bool(done.crash))
                 self._show(board, progress)
+            self.tally.cluster_notes = routes.notes()
             self.tally.crashes = window.crashes
             progress.close()
 
-    def _fill(self, window: Window, cluster: Cluster, board: Board) -> None:
-        """Submit until enough is in flight: open videos while few chunks wait, else chunks."""
-        slots = max(1, cluster.slots(request_for(self.settings, cluster)))
-        while len(window) < slots + _SUBMITTED_AHEAD:
-            hungry = self._backlog.is_short(slots) and self._probes_flying < slots
-            if self._unprobed and hungry:
-                self._submit_probe(window, self._unprobed.popleft())
-            elif self._backlog:
-                more = bool(self._unprobed or self._probes_flying)
-                bundle = self._backlog.take(slots, more_to_come=more)
-                self._submit_chunks(window, cluster, board, bundle, more_to_come=more)
-            else:
-                return
+    @property
+    def _has_work(self) -> bool:
+        return bool(self._unprobed or self._backlog or self._cpu_only or self._aside)
 
-    def _submit_probe(self, window: Window, unopened: _Unopened) -> None:
+    def _fill(self, window: Window, routes: Routes, board: Board) -> None:
+        """Submit until enough is in flight: open videos while few chunks wait, else chunks."""
+        now = time.monotonic()
+        for at, waiting in [x for x in self._aside if x[0] <= now]:
+            self._aside.remove((at, waiting))
+            self._backlog.put(waiting)
+        rests = now < self._gpu_rests_until
+        gpu, cpu = routes.gpu(), routes.cpu(beside_gpu=not rests)
+        shares = routes.shares_work
+        slots = max(1, (gpu.slots if gpu else 0) + (cpu.slots if cpu and shares else 0))
+        self._fill_probes(window, routes, slots)
+        # Of two lanes neither has chunks wait in it: the other might be idle for want of them,
+        # and a CPU chunk too many would take an NVENC chunk's CPU.
+        ahead = 0 if gpu is not None and gpu.slots and shares else _SUBMITTED_AHEAD
+        if gpu is not None and gpu.slots and not rests:
+            self._fill_lane(window, routes, board, gpu, gpu.slots + ahead, slots)
+        if cpu is not None:
+            self._fill_lane(window, routes, board, cpu, cpu.slots + ahead, slots)
+        if gpu is not None and not gpu.slots:
+            self._fill_lane(window, routes, board, gpu, routes.coming(), slots)
+
+    def _fill_probes(self, window: Window, routes: Routes, slots: int) -> None:
+        while (
+            self._unprobed
+            and self._backlog.is_short(slots)
+            and self._probes_flying < slots
+            and len(window) < slots + _SUBMITTED_AHEAD
+            and routes.is_served(routes.probe())
+        ):
+            self._submit_probe(window, routes, self._unprobed.popleft())
+
+    def _fill_lane(
+        self, window: Window, routes: Routes, board: Board, lane: Lane, most: int, slots: int
+    ) -> None:
+        """Submit to a lane until `most` of its task runs are in flight."""
+        on_gpu = lane.request.gpus > 0
+        while True:
+            backlog, room = self._backlog, most
+            if not on_gpu and self._cpu_only:
+                backlog, room = self._cpu_only, max(most, 1)
+            elif not on_gpu and not routes.shares_work:
+                return
+            taken = self._in_lane[on_gpu] + (0 if on_gpu else self._probes_flying)
+            if not backlog or taken >= room:
+                return
+            more = bool(self._unprobed or self._probes_flying)
+            chunks = backlog.take(slots, more_to_come=more)
+            avoid = chunks[0].avoid
+            if on_gpu and avoid and not self._takes(routes, avoid):
+                failure = self._leave_gpu(chunks[0], _refused_everywhere(), routes)
+                if failure is not None:
+                    self._take_chunk(chunks[0].chunk, None, failure)
+                continue
+            bundle = _Bundle(chunks, lane.encoder, on_gpu)
+            self._submit_chunks(window, routes, board, bundle, more_to_come=more)
+
+    def _takes(self, routes: Routes, avoid: frozenset[str]) -> bool:
+        """Whether a live node's GPU may take a chunk that must avoid these nodes."""
+        lane = routes.gpu(avoid)
+        return lane is not None and lane.slots > 0
+
+    def _submit_probe(self, window: Window, routes: Routes, unopened: _Unopened) -> None:
         self._probes_flying += 1
         window.submit(
             self.probe_task,
             unopened,
-            Request(1),
+            routes.probe(),
             files=unopened.files,
             execution=self.settings.execution,
         )
@@ -231,29 +314,37 @@ class Campaign:
     def _submit_chunks(
         self,
         window: Window,
-        cluster: Cluster,
+        routes: Routes,
         board: Board,
-        bundle: tuple[Waiting, ...],
+        bundle: _Bundle,
         *,
         more_to_come: bool,
     ) -> None:
         settings = self.settings
-        work = sum(w.work for w in bundle)
-        left = work + self._backlog.work + sum(self._flying.values())
-        alone = len(bundle) == 1 and not more_to_come
-        request = request_for(settings, cluster, work / left if alone and left else 0.0)
-        self._flying[bundle[0].chunk.name] = work
+        work = sum(w.work for w in bundle.chunks)
+        left = work + self._backlog.work + self._cpu_only.work + sum(self._flying.values())
+        alone = len(bundle.chunks) == 1 and not more_to_come
+        share = work / left if alone and left else 0.0
+        lane = (
+            routes.gpu(bundle.chunks[0].avoid)
+            if bundle.on_gpu
+            else routes.cpu(share, beside_gpu=True)
+        )
+        assert lane is not None
+        self._flying[bundle.name] = work
+        self._in_lane[bundle.on_gpu] += 1
         window.submit(
             self.chunk_task,
             bundle,
-            request,
-            # A lost worker may have published some: those have to be looked for.
-            there=None if bundle[0].crashes else self._there(bundle),
-            chunks=[w.chunk for w in bundle],
+            lane.request,
+            # An attempt that ended early may have published some: those have to be looked for.
+            there=None if any(w.was_tried for w in bundle.chunks) else self._there(bundle.chunks),
+            chunks=[w.chunk for w in bundle.chunks],
             recipe=settings.recipe,
             execution=settings.execution,
             output=settings.output,
-            cpus=request.cpus,
+            encoder=bundle.encoder,
+            cpus=lane.request.cpus,
             board=board.run,
         )
 
@@ -262,29 +353,117 @@ class Campaign:
         names = [f"{clip.id}.mp4" for w in bundle for clip in w.chunk.clips]
         return {name: self._sizes[name] for name in names if name in self._sizes}
 
-    def _take(self, done: Done, board: Board) -> None:
+    def _take(self, done: Done, routes: Routes, board: Board) -> None:
         if isinstance(done.item, _Unopened):
             self._probes_flying -= 1
-            self._take_probed(done.item, done)
+            if done.withdrawn:
+                self._unprobed.appendleft(done.item)
+            else:
+                self._take_probed(done.item, done)
             return
-        bundle: tuple[Waiting, ...] = done.item
-        name = bundle[0].chunk.name
-        del self._flying[name]
-        board.drop(name)
-        if done.crash and self._is_tried_again(bundle[0].crashes, done.crash):
-            for waiting in bundle:
-                self._backlog.put(replace(waiting, crashes=waiting.crashes + 1))
+        bundle: _Bundle = done.item
+        self._in_lane[bundle.on_gpu] -= 1
+        del self._flying[bundle.name]
+        board.drop(bundle.name)
+        if done.withdrawn:
+            self._give_back(bundle.chunks)
+            return
+        if done.crash and self._is_tried_again(bundle.chunks[0].crashes, done.crash):
+            self._give_back(replace(w, crashes=w.crashes + 1) for w in bundle.chunks)
             return
         records: list[ChunkRecord] = done.value or []
         made = {record.name: record for record in records}
-        for waiting in bundle:
+        for waiting in bundle.chunks:
             chunk = waiting.chunk
             failure = done.failure
             if isinstance(failure, BundleError):
                 failure = failure.failures.get(chunk.name)
             if done.crash:
                 failure = _killed(waiting.crashes + 1, done.crash)
+            if failure is not None and bundle.on_gpu:
+                failure = self._rerouted(waiting, failure, routes)
+                if failure is None:
+                    continue
             self._take_chunk(chunk, made.get(chunk.name), failure)
+
+    def _give_back(self, chunks: Iterable[Waiting]) -> None:
+        for waiting in chunks:
+            self._backlog.put(waiting)
+
+    def _rerouted(
+        self, waiting: Waiting, failure: ClippingError, routes: Routes
+    ) -> ClippingError | None:
+        """Give a chunk that NVENC did not make to whoever may; its failure if nobody may."""
+        kind, node = failure.kind, failure.node
+        if kind is FailureKind.OUT_OF_SESSIONS:
+            now, pause = time.monotonic(), self.settings.retry_delay_s
+            self._gpu_rests_until = now + pause  # others would be refused now as well
+            again = replace(waiting, refusals=waiting.refusals + 1)
+            if waiting.refusals >= _REFUSALS:
+                return self._leave_gpu(waiting, failure, routes)
+            if routes.shares_work:
+                self._backlog.put(again)
+            else:
+                delay = min(_LONGEST_WAIT, pause * 2**waiting.refusals)
+                self._aside.append((now + delay, again))
+            return None
+        if kind.is_nodes_own and node is not None:
+            routes.exclude(node, failure.message)
+            self._backlog.put(waiting)  # for another node, or for the CPUs
+            return None
+        if kind is FailureKind.UNSUPPORTED and node is not None:
+            avoid = waiting.avoid | {node}
+            if not self._takes(routes, avoid):
+                return self._leave_gpu(waiting, failure, routes)
+            self._backlog.put(replace(waiting, avoid=avoid))
+            return None
+        return failure
+
+    def _leave_gpu(
+        self, waiting: Waiting, failure: ClippingError, routes: Routes
+    ) -> ClippingError | None:
+        """Leave a chunk to the CPUs; the failure, with its node, if they may not encode."""
+        if routes.cpu() is None:
+            tries = f", asked {waiting.refusals + 1} times" if waiting.refusals else ""
+            where = f"{failure.message} (on {routes.host(failure.node)}{tries})"
+            return ClippingError(where, failure.kind)
+        get_run_logger().warning(
+            "%s: the CPU makes it, since NVENC does not: %s", waiting.chunk.name, failure.message
+        )
+        self._cpu_only.put(waiting)
+        return None
+
+    def _look_after(self, window: Window, routes: Routes, *, crashed: bool) -> None:
+        """Notice nodes that came and went, and chunks that nobody will take any more."""
+        if routes.look_again(now=crashed):
+            room = routes.cpu()
+            idle = room is not None and self._in_lane[False] + self._probes_flying < room.slots
+            window.withdraw(lambda r: not routes.is_served(r, others_are_idle=idle))
+        no_gpu, no_cpu, no_probe = not routes.has_gpu, not routes.has_cpu, not routes.has_probe
+        held = bool(self._backlog or self._in_lane[True])
+        stuck = held and no_gpu and (no_cpu or not routes.shares_work)
+        stuck |= bool(self._cpu_only) and no_cpu
+        stuck |= bool(self._unprobed or self._probes_flying) and no_probe
+        self.snapshot.waiting_for = routes.wanted() if stuck else ""
+        reason = routes.stranded(stuck=stuck)
+        if reason is not None:
+            window.withdraw(lambda r: not routes.is_served(r))
+            self._give_up(reason, probes_too=no_probe)
+
+    def _give_up(self, reason: str, *, probes_too: bool) -> None:
+        """Fail what waits for a node that does not come."""
+        failure = ClippingError(reason, FailureKind.NO_DEVICE)
+        for backlog in (self._backlog, self._cpu_only):
+            while backlog:
+                for waiting in backlog.take(1, more_to_come=False):
+                    self._take_chunk(waiting.chunk, None, failure)
+        for _, waiting in self._aside:
+            self._take_chunk(waiting.chunk, None, failure)
+        self._aside.clear()
+        while probes_too and self._unprobed:
+            for file in self._unprobed.popleft().files:
+                self.snapshot.videos_probed += 1
+                self._fail_source(file, Failure(kind=failure.kind, message=reason))
 
     def _is_tried_again(self, crashes: int, words: str) -> bool:
         if crashes >= self.settings.crash_retries:
@@ -473,6 +652,11 @@ class Campaign:
 
 def _killed(times: int, words: str) -> ClippingError:
     return ClippingError(f"the worker died {times} times ({words})", FailureKind.KILLED)
+
+
+def _refused_everywhere() -> ClippingError:
+    text = "the encoder of every GPU that is left refuses its picture"
+    return ClippingError(text, FailureKind.UNSUPPORTED)
 
 
 def _json(record: SourceRecord) -> str:

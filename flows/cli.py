@@ -224,10 +224,14 @@ def _start_ray(settings: Settings, stack: ExitStack) -> None:
     """Start Ray, if there is work for it; the flow joins it."""
     if not _has_work(settings):
         return
-    from clipping import cluster
+    from clipping import cluster, lanes, nvenc
+    from clipping.chunk_work import ffmpeg_path, ffmpeg_version
 
+    # What runs a program comes first: the threads of a Ray client (gRPC) do not bear a fork.
+    ffmpeg_version(ffmpeg_path(settings.execution))
+    nvenc.require_here(settings)
     try:
-        if cluster.start(settings.ray_address, verbose=settings.talks):
+        if cluster.start(settings.ray_address, tags=lanes.tags(settings), verbose=settings.talks):
             stack.callback(cluster.stop)
     except KeyboardInterrupt:
         _end_children()

@@ -19,7 +19,7 @@ class Snapshot:
     """Where a run stands.
 
     `frames` of `frames_total` tell the share done; the total includes a guess for the videos
-    that are not opened yet.
+    that are not opened yet. waiting_for: what keeps chunks waiting that should not have to.
     """
 
     phase: str = "looking at the videos"
@@ -31,6 +31,7 @@ class Snapshot:
     frames: float = 0.0
     frames_total: float = 0.0
     clip_seconds: float = 0.0
+    waiting_for: str = ""
     began: float = field(default_factory=time.monotonic)
 
     @property
@@ -57,6 +58,8 @@ class Snapshot:
         spent = time.monotonic() - self.began
         if self.clip_seconds and spent:
             parts.append(f"{self.clip_seconds / spent:.1f}x real time")
+        if self.waiting_for:
+            parts.append(f"waiting for {self.waiting_for}")
         left = self.seconds_left
         if left is not None and self.share < 1:
             parts.append(f"{_duration(left)} left")

@@ -6,6 +6,7 @@ visible run.
 """
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,6 +17,7 @@ from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 from prefect.states import Crashed
 from prefect_ray.context import remote_options
 from prefect_ray.task_runners import PrefectRayFuture, RayTaskRunner
+from ray.exceptions import TaskCancelledError
 
 from clipping.cluster import Request
 from clipping.errors import ClippingError, FailureKind
@@ -42,12 +44,14 @@ class Done:
     """A finished task run: the item it was submitted with, and its value or its failure.
 
     crash: what is known of the worker's death, if it died; the work may be submitted again.
+    withdrawn: it was called back before it ended.
     """
 
     item: Any
     value: Any = None
     failure: ClippingError | None = None
     crash: str | None = None
+    withdrawn: bool = False
 
 
 @dataclass(slots=True)
@@ -55,7 +59,8 @@ class Window:
     """Task runs in flight. crashes: how many workers died."""
 
     crashes: int = 0
-    _flying: dict[Any, tuple[Any, PrefectRayFuture[Any]]] = field(default_factory=dict)
+    _flying: dict[Any, tuple[Any, Request, PrefectRayFuture[Any]]] = field(default_factory=dict)
+    _withdrawn: set[Any] = field(default_factory=set)
 
     def __len__(self) -> int:
         return len(self._flying)
@@ -64,14 +69,31 @@ class Window:
         """Submit `task` with `parameters`, asking Ray for `request`; `item` comes back with it."""
         with remote_options(**request.options()):
             future: Any = task.submit(**parameters)
-        self._flying[future.wrapped_future] = (item, future)
+        self._flying[future.wrapped_future] = (item, request, future)
+
+    def withdraw(self, which: Callable[[Request], bool]) -> None:
+        """Call back task runs by what they ask for, which no node has.
+
+        They come back from `next` like any other, unless they have ended after all.
+        """
+        for reference, (_, request, _) in self._flying.items():
+            if reference not in self._withdrawn and which(request):
+                self._withdrawn.add(reference)
+                ray.cancel(reference)
 
     def next(self, timeout: float) -> Done | None:
         """The next task run to end within `timeout` seconds, or None."""
+        if not self._flying:
+            time.sleep(timeout)
+            return None
         ready, _ = ray.wait(list(self._flying), num_returns=1, timeout=timeout)
         if not ready:
             return None
-        item, future = self._flying.pop(ready[0])
+        item, _, future = self._flying.pop(ready[0])
+        withdrawn = ready[0] in self._withdrawn
+        self._withdrawn.discard(ready[0])
+        if withdrawn and _never_began(ready[0]):
+            return Done(item, withdrawn=True)
         future.wait()
         state = future.state
         if state.is_crashed():
@@ -86,6 +108,17 @@ class Window:
             message = f"{type(value).__name__}: {value}"
             return Done(item, failure=ClippingError(message, FailureKind.UNKNOWN))
         return Done(item, value)
+
+
+def _never_began(reference: Any) -> bool:
+    """Whether a task run was cancelled before a node took it: Prefect knows nothing of it."""
+    try:
+        ray.get(reference)
+    except TaskCancelledError:
+        return True
+    except Exception:  # the future tells what it was
+        return False
+    return False
 
 
 def _mark_crashed(future: PrefectRayFuture[Any], message: str) -> None:

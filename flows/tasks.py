@@ -5,16 +5,17 @@ from typing import Any
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
+from prefect.logging import get_run_logger
 from prefect.runtime import task_run
 
 from clipping.board import Board, Reporter
 from clipping.chunk_work import make_chunk, make_each, probe_file
-from clipping.errors import ClippingError
+from clipping.errors import BundleError, ClippingError, FailureKind
 from clipping.models import Chunk, ChunkRecord, ProbedSource, SourceFile
-from clipping.outputs import open_output
+from clipping.outputs import open_output, require_seen
 from clipping.settings import Execution, Recipe
 from flows.run_log import without_known_failures
-from flows.worker import task_log
+from flows.worker import task_log, whereabouts
 
 __all__ = ["can_pass", "probe_sources", "transcode_chunks"]
 
@@ -24,7 +25,16 @@ without_known_failures()
 def can_pass(_task: Any, _run: TaskRun, state: State[Any]) -> bool:
     """Whether a failed task is worth another try: a full disk may clear, a bad file does not."""
     error = state.result(raise_on_failure=False)
-    return error.kind.passes if isinstance(error, ClippingError) else isinstance(error, OSError)
+    if isinstance(error, BundleError):
+        return any(_is_tried_here(e) for e in error.failures.values())
+    return _is_tried_here(error)
+
+
+def _is_tried_here(error: Any) -> bool:
+    if not isinstance(error, ClippingError):
+        return isinstance(error, OSError)
+    # A retry would sleep with its share of the GPU held: the flow submits such a chunk again.
+    return error.kind.passes and error.kind is not FailureKind.OUT_OF_SESSIONS
 
 
 @task(name="probe sources", cache_policy=NO_CACHE, retry_condition_fn=can_pass)
@@ -39,28 +49,40 @@ def transcode_chunks(
     recipe: Recipe,
     execution: Execution,
     output: str,
+    encoder: str,
     cpus: int,
     board: str,
     there: dict[str, int] | None,
 ) -> list[ChunkRecord]:
     """Encode, cut, verify and publish the clips of a long chunk, or of several short ones.
 
-    Takes `cpus` CPUs, or a GPU's share. A retry finds what was made before and keeps it.
+    Takes `cpus` CPUs, and a share of a GPU if the encoder is there. A retry finds what was
+    made before and keeps it.
     there: name to size of their clips that an earlier run published; None to look for them.
     """
     is_first = task_run.run_count in (None, 1)
     reporter = Reporter(Board(board), chunks[0].name)
+    host, node = whereabouts()
     with task_log(execution) as log:
-        return make_each(
-            chunks,
-            lambda chunk: make_chunk(
-                chunk,
-                recipe,
-                execution,
-                open_output(output, execution.shard),
-                cpus=cpus,
-                there=there if is_first else None,
-                on_frames=reporter.chunk(),
-                log=log,
-            ),
-        )
+
+        def make(chunk: Chunk) -> ChunkRecord:
+            try:
+                require_seen(output)
+                return make_chunk(
+                    chunk,
+                    recipe,
+                    execution,
+                    open_output(output, execution.shard),
+                    encoder=encoder,
+                    cpus=cpus,
+                    node=f"{host} {node}" if node else host,
+                    there=there if is_first else None,
+                    on_frames=reporter.chunk(),
+                    note=get_run_logger().warning,
+                    log=log,
+                )
+            except ClippingError as error:
+                error.node = node
+                raise
+
+        return make_each(chunks, make)

@@ -1,16 +1,24 @@
-"""What a task does around its work: pass on ffmpeg's log."""
+"""What a task does around its work: say where it is, and pass on ffmpeg's log."""
 
 import logging
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import ray
 from prefect.logging import get_run_logger
 
 from clipping.settings import Execution
 
-__all__ = ["task_log"]
+__all__ = ["task_log", "whereabouts"]
+
+
+def whereabouts() -> tuple[str, str | None]:
+    """The machine's name, and Ray's id of the node if Ray runs here."""
+    node = ray.get_runtime_context().get_node_id() if ray.is_initialized() else None
+    return os.uname().nodename, node
 
 
 @contextmanager

@@ -120,6 +120,21 @@ def s3_process() -> Iterator[S3]:
             os.environ.pop(name, None)
 
 
+def start_ray() -> None:
+    """A Ray of one node with two CPUs."""
+    import ray
+
+    ray.init(
+        "local",
+        num_cpus=2,
+        include_dashboard=False,
+        log_to_driver=False,
+        logging_level="ERROR",
+        namespace="prefect",
+        object_store_memory=100 * 1024 * 1024,
+    )
+
+
 @pytest.fixture(scope="session")
 def prefect_ray(s3_process: S3) -> Iterator[None]:
     """A real Prefect server on a database of its own, and a real Ray with two CPUs.
@@ -136,15 +151,7 @@ def prefect_ray(s3_process: S3) -> Iterator[None]:
     assert cluster  # sets what Ray reads when it is imported
     quiet = {PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW: "ignore"}
     with prefect_test_harness(server_startup_timeout=120), temporary_settings(quiet):
-        ray.init(
-            "local",
-            num_cpus=2,
-            include_dashboard=False,
-            log_to_driver=False,
-            logging_level="ERROR",
-            namespace="prefect",
-            object_store_memory=100 * 1024 * 1024,
-        )
+        start_ray()
         yield
         ray.shutdown()
 

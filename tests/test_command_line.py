@@ -15,8 +15,9 @@ import psutil
 import pyarrow.parquet as pq
 import pytest
 
-from tests.media import counter_video, ffmpeg, read_numbers, steady
+from tests.media import FFMPEG, counter_video, ffmpeg, read_numbers, steady
 
+NVENC_STAND_IN = Path(__file__).parent / "nvenc_stand_in.py"
 SCRIPT = Path(__file__).parent.parent / "flows" / "clip_flow.py"
 
 
@@ -189,3 +190,30 @@ def test_a_dry_run_writes_nothing(videos: Path, home: dict[str, str], tmp_path: 
     assert "33 clips, 0 of them there already, 33 to make in 3 chunks" in done.stdout
     assert "36.0 s of video to encode" in done.stdout
     assert not (tmp_path / "out").exists()
+
+
+def test_nvenc_where_there_is_none_ends_before_ray_is_started(
+    home: dict[str, str], tmp_path: Path
+) -> None:
+    """One line with the reason and what to do; no Ray has left its files."""
+    counter_video(tmp_path / "in.mp4", *steady(75, 25))
+    stand_in = tmp_path / "ffmpeg"
+    stand_in.write_text(
+        f'#!/bin/sh\nexec "{sys.executable}" -SE "{NVENC_STAND_IN}" "{tmp_path}" "{FFMPEG}" "$@"\n'
+    )
+    stand_in.chmod(0o755)
+    (tmp_path / "ray").mkdir()
+    done = subprocess.run(
+        command(
+            *("--input", tmp_path / "in.mp4", "--output", tmp_path / "out"),
+            *("--encoder", "h264_nvenc", "--ffmpeg-binary", stand_in),
+        ),
+        env={**home, "RAY_TMPDIR": str(tmp_path / "ray")},
+        capture_output=True, text=True, timeout=100, check=False,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert "h264_nvenc does not work on this machine: no device that encodes" in done.stderr
+    assert "--encoder auto or libx264" in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert not list((tmp_path / "ray").iterdir())
+    assert not left_over(home)

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -16,6 +17,7 @@ import pytest
 
 from clipping import process
 from clipping.chunk_work import make_each, plan_chunks, probe_file
+from clipping.encoders import ENCODERS
 from clipping.errors import BundleError, FailureKind, FfmpegError, VerificationError
 from clipping.ffmpeg import input_url
 from clipping.models import Chunk, ChunkRecord, ClipRecord, ClipStatus, SourceFile
@@ -44,7 +46,14 @@ def outcome(chunk: Chunk, tmp_path: Path, run: process.Runner, **options: object
     recipe = Recipe(clip_len_s=1, clip_stride_s=0.5, preset="ultrafast")
     file = chunk.source.file
     reading = Reading(file, input_url(file.uri), run)
-    job = Job(recipe=recipe, reading=reading, binary=FFMPEG, scratch=scratch, **options)  # type: ignore[arg-type]
+    job = Job(
+        recipe=recipe,
+        reading=reading,
+        binary=FFMPEG,
+        scratch=scratch,
+        encoder=ENCODERS["libx264"],
+        **options,
+    )  # type: ignore[arg-type]
     published: list[int] = []
 
     def publish(draft: ClipRecord, path: Path) -> ClipRecord:
@@ -112,6 +121,45 @@ def test_a_seek_that_comes_too_late_is_noticed_and_mended(chunk: Chunk, tmp_path
 
     late = late.model_copy(update={"keyframes": pack([key])})
     assert set(outcome(late, tmp_path, run).values()) == {"written"}
+
+
+def test_what_the_gpu_does_not_decode_is_decoded_by_the_cpu(
+    chunk: Chunk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The chunk is made all the same, and says so once."""
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    notes: list[str] = []
+    done = outcome(
+        chunk, tmp_path, process.run, use_hwaccel=True, note=notes.append, clips_per_run=3
+    )
+    assert set(done.values()) == {"written"}
+    assert len(notes) == 1
+    assert notes[0].startswith("in.mp4#0: decoded by the CPU: ")
+
+
+def test_a_gpu_chunk_takes_one_encoder_session(chunk: Chunk, tmp_path: Path) -> None:
+    """However many CPUs it has, its runs follow each other."""
+    running, most = 0, 0
+
+    def run(command: list[str], **options: object) -> process.Finished:
+        nonlocal running, most
+        running, most = running + 1, max(most, running + 1)
+        try:
+            return process.run(command, **options)  # type: ignore[arg-type]
+        finally:
+            running -= 1
+
+    row = replace(ENCODERS["libx264"], on_gpu=True)
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    file = chunk.source.file
+    job = Job(
+        recipe=Recipe(clip_len_s=1, clip_stride_s=0.5), binary=FFMPEG, scratch=scratch,
+        reading=Reading(file, input_url(file.uri), run), encoder=row, cpus=4, clips_per_run=2,
+    )  # fmt: skip
+    records = list(transcode(chunk, chunk.clips, job, lambda draft, _: draft))
+    assert {r.status for r in records} == {ClipStatus.WRITTEN}
+    assert most == 1
 
 
 def test_lost_frames_are_told_and_bounded(make: Make, tmp_path: Path) -> None:

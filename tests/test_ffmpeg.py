@@ -92,6 +92,66 @@ def test_nvenc_never_gets_both_a_quality_and_a_bit_rate() -> None:
     assert "-cq" in ENCODERS["h264_nvenc"].options(None, Rate(quality=23), 1)
 
 
+NVENC = ENCODERS["h264_nvenc"]
+
+
+@pytest.mark.parametrize("preset", NVENC.presets)
+@pytest.mark.parametrize("rate", [Rate(quality=0.5), Rate(quality=51), Rate(bit_rate=2_000_000)])
+def test_nvenc_options_have_values_that_ffmpeg_takes(preset: str, rate: Rate) -> None:
+    """The real argv gets as far as the missing driver; a wrong value would not."""
+    command = ffmpeg.encoder_trial_command(FFMPEG, NVENC, rate)
+    command[command.index("-preset") + 1] = preset
+    assert run_kind(*command) is FailureKind.NO_DEVICE
+    command[command.index("-preset") + 1] = "p9"
+    assert run_kind(*command) is not FailureKind.NO_DEVICE
+
+
+def hwaccel_command(video: VideoFacts, **facts: object) -> list[str]:
+    """How NVENC's input is decoded and converted."""
+    video = video.model_copy(update=facts)
+    picture = ffmpeg.gpu_picture(video, tone_map=True, deinterlace=True)
+    if isinstance(picture, str):
+        picture = ffmpeg.picture_filters(video, tone_map=True, deinterlace=True)
+    run = Run(
+        first_frame=0, end_frame=2, pts=(977, 1017), ranges=((977, 1018),), boundaries=(), seek=977
+    )
+    return ffmpeg.encode_command(
+        "FFMPEG", "file:x.mp4", video, run, picture, NVENC, preset=None, rate=Rate(quality=23),
+        threads=1, output="OUT.mp4", hwaccel=True,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("bits", [{}, {"pixel_format": "yuv420p10le", "bit_depth": 10}])
+def test_frames_decoded_on_the_gpu_stay_there(video: VideoFacts, bits: dict[str, object]) -> None:
+    """Converted there too, 10-bit ones as well: nothing asks for a format in memory."""
+    command = hwaccel_command(video, **bits)
+    at = command.index("-hwaccel")
+    assert command[at : at + 4] == ["-hwaccel", "cuda", "-hwaccel_output_format", "cuda"]
+    assert at < command.index("-i")
+    filters = command[command.index("-vf") + 1]
+    assert filters.endswith("setpts=PTS-(977),scale_cuda=format=yuv420p,setparams=range=limited")
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        {"rotation": 90},
+        {"width": 63, "coded_width": 63},
+        {"color_range": "pc"},
+        {"field_order": "tt"},
+        {"color_transfer": "smpte2084"},
+        {"pixel_format": "gbrp"},
+    ],
+)
+def test_what_needs_the_cpu_is_copied_to_it(video: VideoFacts, facts: dict[str, object]) -> None:
+    """Decoded on the GPU all the same, and told why the frames do not stay there."""
+    changed = video.model_copy(update=facts)
+    assert isinstance(ffmpeg.gpu_picture(changed, tone_map=True, deinterlace=True), str)
+    command = hwaccel_command(video, **facts)
+    assert "-hwaccel" in command
+    assert "-hwaccel_output_format" not in command
+
+
 def test_bit_rates_fit_the_picture() -> None:
     """An encoder without constant quality gets more for more, never a fixed 2 Mb/s."""
     small, hd, uhd = (
@@ -112,6 +172,17 @@ def test_bit_rates_fit_the_picture() -> None:
         (255, "[h264_nvenc @ 0x1] OpenEncodeSessionEx failed: unsupported device (2)", "no device"),
         (255, "OpenEncodeSessionEx failed: out of memory (10)", "out of encoder sessions"),
         (255, "OpenEncodeSessionEx failed: client key (21)", "out of encoder sessions"),
+        (255, "cuCtxCreate failed -> CUDA_ERROR_OUT_OF_MEMORY: out of memory",
+         "out of encoder sessions"),
+        (255, "Driver does not support the required nvenc API version. Required: 13.0 Found: 12.2"
+         "\nThe minimum required Nvidia driver for nvenc is 610.00 or newer", "driver too old"),
+        (255, "Cannot load libnvidia-encode.so.1\nThe minimum required Nvidia driver for nvenc is"
+         " 610.00 or newer", "no device"),
+        (255, "cuInit(0) failed -> CUDA_ERROR_NO_DEVICE: no CUDA-capable device is detected",
+         "no device"),
+        (255, "Width 5000 exceeds 4096\nNo capable devices found", "not supported by the device"),
+        (255, "InitializeEncoder failed: invalid param (8): Frame Dimension less than the minimum"
+         " supported value.", "not supported by the device"),
         (228, "av_interleaved_write_frame(): No space left on device", "disk full"),
         (-9, "", "killed"),
         (255, "Exiting normally, received signal 15.", "killed"),

@@ -195,8 +195,12 @@ def ray_cluster(site: Site) -> Iterator[str]:
 
 
 def test_a_ray_cluster_runs_the_pulled_code(site: Site, ray_cluster: str, tmp_path: Path) -> None:
-    """The flow brings its packages to nodes whose own could not even be imported."""
-    variables = {"env": {"CLIPPING_RAY_ADDRESS": ray_cluster, "CLIPPING_ENCODER": "libx264"}}
+    """The flow brings its packages to nodes whose own could not even be imported.
+
+    As deployed, clip-gpu encodes with NVENC where a node has it; here the CPU does it all.
+    """
+    asked = {"CLIPPING_ENCODER": "auto", "CLIPPING_NVENC_RESOURCE": "nvenc"}
+    variables = {"env": {"CLIPPING_RAY_ADDRESS": ray_cluster, **asked}}
     given = {"input": [str(site.videos)], "output": str(tmp_path / "out")}
     run = site.ended(site.start("clip-gpu", variables, **given))
     assert run["state"]["type"] == "COMPLETED", run["state"]["message"]
@@ -204,10 +208,11 @@ def test_a_ray_cluster_runs_the_pulled_code(site: Site, ray_cluster: str, tmp_pa
 
 
 def test_no_gpu_is_told_at_once(site: Site, tmp_path: Path) -> None:
-    """As deployed, clip-gpu asks for NVENC: without a GPU its state says what is missing."""
-    run = site.run("clip-gpu", input=[str(site.videos)], output=str(tmp_path / "out"))
+    """NVENC and nothing else, on a machine without: the run's state says what is missing."""
+    given = {"input": [str(site.videos)], "output": str(tmp_path / "out")}
+    run = site.run("clip-gpu", **given, recipe={"encoder": "h264_nvenc"})
     assert run["state"]["type"] == "FAILED"
-    assert "no node can run a chunk: it asks for 1 CPU and 0.3333 GPU" in run["state"]["message"]
+    assert "h264_nvenc does not work on this machine: no device" in run["state"]["message"]
 
 
 def test_a_users_mistake_is_told_without_a_traceback(site: Site, tmp_path: Path) -> None:
