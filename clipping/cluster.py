@@ -231,9 +231,12 @@ def _hush() -> None:
 
     Ray has no setting for it; the flow says itself that a node is gone.
     """
-    with contextlib.suppress(ImportError, AttributeError):
-        logs: Any = importlib.import_module("ray._private.ray_logging")
-        logs.global_worker_stdstream_dispatcher.remove_handler("ray_print_logs")
+    worker: Any = importlib.import_module("ray._private.worker")
+    worker.print_to_stdstream = _say_nothing
+
+
+def _say_nothing(*_arguments: Any, **_options: Any) -> None:
+    pass
 
 
 def _packages() -> list[str]:
