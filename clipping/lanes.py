@@ -58,7 +58,8 @@ def gpu_lane(settings: Settings, cluster: Cluster, unfit: Iterable[str] = ()) ->
         return None
     share = floor(10_000 / settings.nb_streams_per_gpu) / 10_000
     tag = ((settings.nvenc_resource, 1.0),) if settings.nvenc_resource else ()
-    request = Request(_threads(settings, cluster), share, tag, frozenset(unfit))
+    threads = min(settings.encoder_threads, _most_cpus(settings, cluster))
+    request = Request(threads, share, tag, frozenset(unfit))
     return Lane(row.name, request, cluster.slots(request))
 
 
@@ -80,13 +81,13 @@ def cpu_lane(
     nodes = cluster.serving(Request(1, tags=tag))
     if beside is not None:
         nodes = nodes.beside(beside.request)
-    most = max(1, min(int(settings.num_cpus_per_worker), nodes.largest or 1))
+    most = _most_cpus(settings, nodes)
     least = min(settings.encoder_threads, most)
     cpus = max(least, min(most, ceil(share * nodes.cpus * _ROUNDS_LEFT)))
     request = Request(cpus, tags=tag)
     return Lane(name, request, nodes.slots(request))
 
 
-def _threads(settings: Settings, cluster: Cluster) -> int:
-    most = max(1, min(int(settings.num_cpus_per_worker), cluster.largest or 1))
-    return min(settings.encoder_threads, most)
+def _most_cpus(settings: Settings, cluster: Cluster) -> int:
+    """The most that a chunk may ask for: what is set, and what the largest node has."""
+    return max(1, min(int(settings.num_cpus_per_worker), cluster.largest or 1))
