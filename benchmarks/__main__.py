@@ -142,7 +142,7 @@ def _measured(name: str, options: argparse.Namespace, home: Path) -> dict[str, A
                 if turn == 0:
                     verdicts[contender] = judge(
                         work, out, with_vmaf=not options.no_vmaf,
-                        is_one_file=contender == BOUND,
+                        is_one_file=contender.startswith(BOUND),
                     )  # fmt: skip
                 shutil.rmtree(out)
     return {

@@ -104,8 +104,11 @@ def _reference(work: Work, out: Path) -> list[str]:
     return _side_by_side(commands, work.cpus)
 
 
-def _bound(work: Work, out: Path) -> list[str]:
-    """What is covered encoded once, without sound, in as many files as there are CPUs."""
+def _bound(work: Work, out: Path, *, keyframes: bool = False) -> list[str]:
+    """What is covered encoded once, without sound, in as many files as there are CPUs.
+
+    keyframes: one wherever a clip begins or ends, which whoever cuts without encoding again needs.
+    """
     commands: list[list[str]] = []
     for place, video in enumerate(work.videos):
         stretches = _covered(work, 1 if len(work.videos) > 1 else work.cpus)
@@ -118,8 +121,15 @@ def _bound(work: Work, out: Path) -> list[str]:
             if len(spans) > 1:
                 chosen = ["-filter_complex", f"{joined}concat=n={len(spans)}:v=1[v]", "-map", "[v]"]
             target = str(out / f"{place:04d}_{part:05d}.mp4")
-            commands.append([*_QUIET, *inputs, *chosen, *work.encoder, "-an", target])
+            forced = ["-force_key_frames", _edges(work, *spans[0])] if keyframes else []
+            commands.append([*_QUIET, *inputs, *chosen, *work.encoder, *forced, "-an", target])
     return _side_by_side(commands, work.cpus)
+
+
+def _edges(work: Work, begin: float, end: float) -> str:
+    """Where clips begin and end within a stretch, from its own beginning, for ffmpeg."""
+    edges = sorted({edge for span in work.spans for edge in span if begin < edge < end})
+    return ",".join(f"{edge - begin:.6f}" for edge in edges) or "0"
 
 
 def _covered(work: Work, parts: int) -> list[list[tuple[float, float]]]:
@@ -177,12 +187,15 @@ def _side_by_side(commands: list[list[str]], cpus: int) -> list[str]:
     return ["bash", "-c", f"printf '%s\\0' {lines} | xargs -0 -n 1 -P {cpus} bash -c"]
 
 
-OURS, WHOLE, BOUND = "ours: chunk function", "ours: whole command", "bound: encoded once"
+OURS, WHOLE = "ours: chunk function", "ours: whole command"
+BOUND = "bound: encoded once"
+BOUND_WITH_KEYFRAMES = f"{BOUND}, keyframes at the clips' edges"
 CONTENDERS = {
     OURS: _ours,
     "ours: chunk function, 1 CPU": _ours_on_one,
     WHOLE: _flow,
     BOUND: _bound,
+    BOUND_WITH_KEYFRAMES: partial(_bound, keyframes=True),
     "16 in, 16 out (NeMo Curator's ffmpeg)": _reference,
     "ffmpeg's segment muxer": _segments,
     "PySceneDetect": _scenedetect,
@@ -201,6 +214,8 @@ def command(name: str, work: Work, out: Path) -> list[str] | None:
     NeMo Curator encodes with libx264's own defaults and nothing else.
     """
     if name == "ffmpeg's segment muxer" and work.length != work.stride:
+        return None
+    if name == BOUND_WITH_KEYFRAMES and (work.length < work.stride or len(work.spans) == 1):
         return None
     if name in NEEDS and len(work.videos) > 1:
         return None

@@ -8,11 +8,12 @@ shortened by its duration. Sound therefore starts and ends on the sample.
 from __future__ import annotations
 
 import contextlib
+from bisect import bisect_right
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import pairwise
+from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -147,24 +148,25 @@ def _copied(
         with contextlib.suppress(av.error.FFmpegError):
             container.seek(int(origin / time_base), stream=stream, backward=True)
     rate = track.sample_rate
+    tick, begin, stop = time_base * rate, origin * rate, end * rate  # in samples
     packets: list[SoundPacket] = []
     try:
         for packet in container.demux(stream):
             if packet.size == 0 or packet.pts is None:
                 continue
-            at = packet.pts * time_base
-            if at >= end:
+            at = packet.pts * tick
+            if at >= stop:
                 break
-            samples = round((packet.duration or 0) * time_base * rate)
-            if at + Fraction(samples, rate) < origin or (packets and at * rate < packets[-1].start):
+            samples = round((packet.duration or 0) * tick)
+            if at + samples < begin or (packets and at < packets[-1].start):
                 continue
-            packets.append(SoundPacket(at * rate, samples, bytes(packet)))
+            packets.append(SoundPacket(at, samples, bytes(packet)))
     except (av.error.FFmpegError, IndexError):
         pass  # A track that breaks off ends there; the clips after it have no sound.
     if not packets:
         return None
     preroll = round(COPYABLE[track.codec] * rate)
-    steady = tuple(on_grid(packets, time_base * rate))
+    steady = tuple(on_grid(packets, tick))
     return Sound(track, track.codec, rate, True, preroll, stream, steady)
 
 
@@ -230,13 +232,15 @@ def packets_within(
     negative, and the last packet's length ends with the clip.
     """
     begin, stop = start * sound.sample_rate, end * sound.sample_rate
-    first = next((i for i, p in enumerate(sound.packets) if p.start + p.samples > begin), None)
-    if first is None:
+    first = bisect_right(sound.packets, begin, key=lambda p: p.start)
+    if first > 0 and sound.packets[first - 1].start + sound.packets[first - 1].samples > begin:
+        first -= 1  # it begins before the clip and sounds within it
+    if first == len(sound.packets):
         return []
     while first > 0 and sound.packets[first].start > begin - sound.preroll:
         first -= 1
     chosen: list[tuple[int, int, SoundPacket]] = []
-    for packet in sound.packets[first:]:
+    for packet in islice(sound.packets, first, None):
         if packet.start >= stop:
             break
         relative = round(packet.start - begin)

@@ -33,6 +33,9 @@ class Mezzanine:
 
     ticks: of its timescale in one tick of the source's time base.
     pts: of its packets in decoding order, as source PTS; keys: where the IDRs are.
+    places: offset and size of each packet in the file.
+    container: the file, open as long as clips are cut from it (opening decodes a frame); None
+    if it holds no video.
     damaged: PTS of the frames that the source's decoder complained about.
     decoder: "cuda" if its frames were decoded on a GPU.
     """
@@ -40,9 +43,10 @@ class Mezzanine:
     run: Run
     path: Path
     ticks: int
-    pts: tuple[int, ...]
-    keys: frozenset[int]
-    parameter_sets: bytes
+    pts: tuple[int, ...] = ()
+    keys: frozenset[int] = frozenset()
+    places: tuple[tuple[int, int], ...] = ()
+    container: Any = None
     seconds: float = 0.0
     damaged: frozenset[int] = frozenset()
     decoder: str | None = None
@@ -53,24 +57,42 @@ class Mezzanine:
         ticks = ffmpeg.ticks_per_pts(video.time_base)
         pts: list[int] = []
         keys: list[int] = []
+        places: list[tuple[int, int]] = []
         try:
-            with av.open(str(path)) as container:
-                if not container.streams.video:  # ffmpeg wrote an MP4 without any frame
-                    return cls(run, path, ticks, (), frozenset(), b"", seconds)
-                stream = container.streams.video[0]
-                parameter_sets = bytes(stream.codec_context.extradata or b"")
-                for packet in container.demux(stream):
-                    if packet.size == 0 or packet.pts is None:
-                        continue
-                    if packet.pts % ticks:
-                        raise VerificationError(f"a frame at tick {packet.pts} is between PTS")
-                    pts.append(packet.pts // ticks + run.pts[0])
-                    if packet.is_keyframe:
-                        keys.append(pts[-1])
+            container = av.open(str(path))
+            if not container.streams.video:  # ffmpeg wrote an MP4 without any frame
+                return cls(run, path, ticks, seconds=seconds)
+            for packet in container.demux(container.streams.video[0]):
+                if packet.size == 0 or packet.pts is None or packet.pos is None:
+                    continue
+                if packet.pts % ticks:
+                    raise VerificationError(f"a frame at tick {packet.pts} is between PTS")
+                pts.append(packet.pts // ticks + run.pts[0])
+                places.append((packet.pos, packet.size))
+                if packet.is_keyframe:
+                    keys.append(pts[-1])
         except (av.error.FFmpegError, IndexError) as error:
             message = f"the encoded run cannot be read: {error}"
             raise FfmpegError(message, FailureKind.BAD_INPUT) from None
-        return cls(run, path, ticks, tuple(pts), frozenset(keys), parameter_sets, seconds)
+        return cls(
+            run, path, ticks, tuple(pts), frozenset(keys), tuple(places), container, seconds
+        )  # fmt: skip
+
+    @property
+    def stream(self) -> Any:
+        """What tells a muxer of the video: codec, size, colours, parameter sets."""
+        return self.container.streams.video[0]
+
+    @property
+    def parameter_sets(self) -> bytes:
+        """SPS and PPS, as the MP4 holds them."""
+        return bytes(self.stream.codec_context.extradata or b"")
+
+    def remove(self) -> None:
+        """Free its scratch space; it cannot be cut any more."""
+        if self.container is not None:
+            self.container.close()
+        self.path.unlink(missing_ok=True)
 
     def cells(self, start: int, end: int) -> tuple[int, int]:
         """Positions, in decoding order, of the packets from the IDR at `start` to that at `end`.
@@ -170,8 +192,7 @@ def write_clip(
         "movie_timescale": str(movie_scale),
     }
     with av.open(str(path), "w", format="mp4", options=options) as output:
-        with av.open(str(parts[0].mezzanine.path)) as template:
-            picture = output.add_stream_from_template(template.streams.video[0])
+        picture = output.add_stream_from_template(parts[0].mezzanine.stream)
         picture.time_base = Fraction(1, scale)
         start = ordered[0] * video.time_base
         end = ends[ordered[-1]] * video.time_base
@@ -210,35 +231,16 @@ def write_clip(
 
 
 def _packets(parts: Sequence[_Part]) -> Iterator[tuple[Packet[Any], int]]:
-    """The packets of all parts in decoding order, each with its source PTS."""
+    """The packets of all parts in decoding order, each with its source PTS.
+
+    Read from where the index says that they are: no demuxer, no seek that lands elsewhere.
+    """
     for part in parts:
         mezzanine = part.mezzanine
-        with av.open(str(mezzanine.path)) as container:
-            for place, packet in _from(container, mezzanine, part.first):
-                if place >= part.stop:
-                    break
-                if place >= part.first:
-                    yield packet, mezzanine.pts[place]
-
-
-def _from(container: Any, mezzanine: Mezzanine, first: int) -> Iterator[tuple[int, Packet[Any]]]:
-    """Packets with their places in decoding order, from `first` or some way before it.
-
-    A seek may come down on a later IDR that is decoded, not shown, before the time asked for;
-    it is then given up for reading from the start.
-    """
-    stream = container.streams.video[0]
-    timed = (p for p in container.demux(stream) if p.size and p.pts is not None)
-    if first > 0:
-        target = mezzanine.pts[first] - mezzanine.run.pts[0]
-        container.seek(target * mezzanine.ticks, stream=stream, backward=True)
-        landed = next(timed, None)
-        pts = landed.pts // mezzanine.ticks + mezzanine.run.pts[0] if landed else None
-        place = mezzanine.pts.index(pts) if pts is not None else len(mezzanine.pts)
-        if landed is not None and place <= first:
-            yield place, landed
-            yield from enumerate(timed, place + 1)
-            return
-        container.seek(0, stream=stream, backward=True)
-        timed = (p for p in container.demux(stream) if p.size and p.pts is not None)
-    yield from enumerate(timed)
+        with mezzanine.path.open("rb") as file:
+            for place in range(part.first, part.stop):
+                offset, size = mezzanine.places[place]
+                file.seek(offset)
+                packet = Packet(file.read(size))
+                packet.is_keyframe = mezzanine.pts[place] in mezzanine.keys
+                yield packet, mezzanine.pts[place]

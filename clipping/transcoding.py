@@ -424,7 +424,7 @@ def _drop_passed(done: Sequence[Mezzanine | ClippingError], waiting: Sequence[Cl
     needed = min((c.start_frame for c in waiting), default=math.inf)
     for outcome in done:
         if isinstance(outcome, Mezzanine) and outcome.run.end_frame <= needed:
-            outcome.path.unlink(missing_ok=True)
+            outcome.remove()
 
 
 def _failed(clip: Clip, error: ClippingError) -> ClipRecord:
