@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import islice, pairwise
+from math import ceil, floor
 from pathlib import Path
 from typing import Any
 
@@ -54,9 +55,13 @@ _MARGIN = Fraction(1)
 
 @dataclass(frozen=True, slots=True)
 class SoundPacket:
-    """A compressed packet: `start` in samples from the source's time 0, `samples` long."""
+    """A compressed packet: `start` in samples from the source's time 0, `samples` long.
 
-    start: Fraction
+    A whole number wherever the track's ticks are samples, as they mostly are: an hour has
+    170,000 packets, and fractions are slow.
+    """
+
+    start: Fraction | int
     samples: int
     data: bytes
 
@@ -78,15 +83,14 @@ class Sound:
 def open_sound(
     source: Source,
     reading: Reading,
-    start: Fraction,
-    end: Fraction,
+    spans: Sequence[tuple[Fraction, Fraction]],
     *,
     binary: str,
     scratch: Path,
     stall_limit: float,
     copy: bool = True,
 ) -> Generator[Sound | None]:
-    """The first audio track between two absolute times in seconds; None if there is none.
+    """The first audio track within spans of absolute times in seconds; None if there is none.
 
     Copied where MP4 may hold the codec and `copy` is on, else encoded to AAC once for the whole
     stretch.
@@ -101,8 +105,9 @@ def open_sound(
         if copy and track.codec in COPYABLE:
             container = _open_again(reading)
             opened.append(container)
-            yield _copied(source, track, container, start, end)
+            yield _copied(source, track, container, _with_margin(spans))
         else:
+            start, end = min(a for a, _ in spans), max(b for _, b in spans)
             path = scratch / "sound.mp4"
             origin = max(start - _MARGIN, Fraction(0)) if start >= 0 else start
             seek = origin - _MARGIN if source.video.seekable else None
@@ -134,27 +139,44 @@ def _open_again(reading: Reading) -> Any:
         raise FfmpegError(f"{reading.file.key}: cannot be read again: {error.strerror}") from None
 
 
+def _with_margin(spans: Sequence[tuple[Fraction, Fraction]]) -> list[tuple[Fraction, Fraction]]:
+    """What to read for `spans`: each from a margin before it, those that touch as one."""
+    wanted: list[tuple[Fraction, Fraction]] = []
+    for start, end in sorted(spans):
+        if wanted and start - _MARGIN <= wanted[-1][1]:
+            wanted[-1] = (wanted[-1][0], max(wanted[-1][1], end))
+        else:
+            wanted.append((start - _MARGIN, end))
+    return wanted
+
+
 def _copied(
-    source: Source, track: AudioTrack, container: Any, start: Fraction, end: Fraction
+    source: Source,
+    track: AudioTrack,
+    container: Any,
+    wanted: Sequence[tuple[Fraction, Fraction]],
 ) -> Sound | None:
     stream = container.streams[track.stream]
     for other in container.streams:
         if other.index != track.stream:
             other.discard = Discard.all
     time_base = Fraction(stream.time_base)
-    origin = start - _MARGIN
     if source.video.seekable and source.video.tidy_seek:
         # A file without an index may refuse; reading then starts where it stands, at the start.
         with contextlib.suppress(av.error.FFmpegError):
-            container.seek(int(origin / time_base), stream=stream, backward=True)
+            container.seek(int(wanted[0][0] / time_base), stream=stream, backward=True)
     rate = track.sample_rate
-    tick, begin, stop = time_base * rate, origin * rate, end * rate  # in samples
+    tick = _whole(time_base * rate)  # in samples, like all that follows
+    parts = [(floor(a * rate), ceil(b * rate)) for a, b in reversed(wanted)]
+    begin, stop = parts.pop()
     packets: list[SoundPacket] = []
     try:
         for packet in container.demux(stream):
             if packet.size == 0 or packet.pts is None:
                 continue
             at = packet.pts * tick
+            while at >= stop and parts:
+                begin, stop = parts.pop()
             if at >= stop:
                 break
             samples = round((packet.duration or 0) * tick)
@@ -166,8 +188,12 @@ def _copied(
     if not packets:
         return None
     preroll = round(COPYABLE[track.codec] * rate)
-    steady = tuple(on_grid(packets, tick))
+    steady = tuple(on_grid(packets, Fraction(tick)))
     return Sound(track, track.codec, rate, True, preroll, stream, steady)
+
+
+def _whole(number: Fraction) -> Fraction | int:
+    return number.numerator if number.denominator == 1 else number
 
 
 def on_grid(packets: Sequence[SoundPacket], tick: Fraction) -> Iterator[SoundPacket]:
@@ -197,9 +223,9 @@ def on_grid(packets: Sequence[SoundPacket], tick: Fraction) -> Iterator[SoundPac
 
 def _aligned(segment: Sequence[SoundPacket], frame: int) -> Iterator[SoundPacket]:
     guesses = [p.start - i * frame for i, p in enumerate(segment)]
-    anchor = round(sum(guesses, Fraction(0)) / len(guesses))
+    anchor = round(Fraction(sum(guesses)) / len(guesses))
     for i, packet in enumerate(segment):
-        yield SoundPacket(Fraction(anchor + i * frame), frame, packet.data)
+        yield SoundPacket(anchor + i * frame, frame, packet.data)
 
 
 # Samples a packet: AAC, HE-AAC, MP3, AC-3, Opus, ALAC, FLAC.
@@ -212,7 +238,7 @@ def _encoded(track: AudioTrack, container: Any, origin: Fraction) -> Sound | Non
     time_base = Fraction(stream.time_base)
     packets = tuple(
         SoundPacket(
-            (origin + packet.pts * time_base) * rate,
+            _whole((origin + packet.pts * time_base) * rate),
             round(packet.duration * time_base * rate),
             bytes(packet),
         )
@@ -237,14 +263,19 @@ def packets_within(
         first -= 1  # it begins before the clip and sounds within it
     if first == len(sound.packets):
         return []
-    while first > 0 and sound.packets[first].start > begin - sound.preroll:
+    early = begin - sound.preroll
+    while first > 0 and sound.packets[first].start > early:
+        before = sound.packets[first - 1]
+        if before.start + before.samples <= early:
+            break  # the track has a gap there, or nobody needed what it has
         first -= 1
+    after, last = ceil(stop), round(stop - begin)
     chosen: list[tuple[int, int, SoundPacket]] = []
     for packet in islice(sound.packets, first, None):
-        if packet.start >= stop:
+        if packet.start >= after:
             break
         relative = round(packet.start - begin)
-        length = min(packet.samples, round(stop - begin) - relative)
+        length = min(packet.samples, last - relative)
         if length > 0:
             chosen.append((relative, length, packet))
     if not any(relative + length > 0 for relative, length, _ in chosen):

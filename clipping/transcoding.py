@@ -121,8 +121,7 @@ class _Work:
                 open_sound(
                     source,
                     self.job.reading,
-                    min(c.start_pts for c in clips) * time_base,
-                    max(c.end_pts for c in clips) * time_base,
+                    [(c.start_pts * time_base, c.end_pts * time_base) for c in clips],
                     binary=self.job.binary,
                     scratch=self.job.scratch,
                     stall_limit=self.job.stall_limit,

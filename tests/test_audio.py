@@ -82,6 +82,25 @@ def test_copied_packets_are_the_sources_own(make: Make, tmp_path: Path) -> None:
         assert np.max(np.abs(clip[: len(expected)] - expected)) < 1e-3
 
 
+def test_clips_far_apart_have_their_own_sound(make: Make, tmp_path: Path) -> None:
+    """The sound between clips is not read, and none of it is in a clip beyond the preroll."""
+    counter_video(tmp_path / "silent.mp4", *steady(300, 25))
+    add_sound(
+        tmp_path / "silent.mp4", noise(12), tmp_path / "in.mp4", "-c:a", "aac", "-b:a", "192k"
+    )
+    made = make(tmp_path / "in.mp4", clip_len_s=1, clip_stride_s=5)
+    source = heard(tmp_path / "in.mp4")
+    assert len(made.clips) == 3
+    for record in made.clips:
+        clip = heard(Path(record.location or ""))[:RATE]
+        at = record.clip.number * 5 * RATE
+        assert len(clip) == RATE
+        assert np.max(np.abs(clip - source[at : at + RATE])) < 1e-3
+        with av.open(record.location or "") as container:
+            sound = [p for p in container.demux(audio=0) if p.size and p.time_base]
+        assert all(p.dts and float(p.dts * (p.time_base or 1)) > -0.2 for p in sound[:1])
+
+
 def test_sound_that_starts_late_and_ends_early(make: Make, tmp_path: Path) -> None:
     """A clip before the sound has none; one that it begins in has it in its place."""
     counter_video(tmp_path / "silent.mp4", *steady(150, 25))
