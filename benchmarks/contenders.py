@@ -15,7 +15,16 @@ import imageio_ffmpeg
 
 from benchmarks.others import NEMO, PYSCENEDETECT
 
-__all__ = ["BOUND", "CONTENDERS", "NEEDS", "OURS", "WHOLE", "Work", "command"]
+__all__ = [
+    "BOUND",
+    "BOUND_WITH_KEYFRAMES",
+    "CONTENDERS",
+    "NEEDS",
+    "OURS",
+    "WHOLE",
+    "Work",
+    "command",
+]
 
 FFMPEG: str = imageio_ffmpeg.get_ffmpeg_exe()
 _BATCH = 16
