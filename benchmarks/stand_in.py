@@ -1,6 +1,8 @@
 """The flow with tasks that answer at once."""
 
 import time
+from collections.abc import Generator
+from contextlib import contextmanager
 from fractions import Fraction
 from typing import Any
 
@@ -22,6 +24,7 @@ from clipping.models import (
 from clipping.reporting import Tally
 from clipping.settings import Execution, Recipe, resolve
 from flows.campaign import Campaign
+from flows.dispatch import Dispatch
 from flows.submitting import ConnectedRayTaskRunner
 
 __all__ = ["idle_flow"]
@@ -73,24 +76,21 @@ def transcode(chunks: list[Chunk], recipe: Recipe, **_rest: Any) -> list[ChunkRe
     ]
 
 
-class _Watched(Campaign):
-    """A campaign that notes the driver's memory as it goes, in MB."""
+@contextmanager
+def _memory_noted() -> Generator[list[int]]:
+    """The driver's resident size in MB, every two seconds while chunks are dispatched."""
+    me, noted, last, show = psutil.Process(), list[int](), 0.0, Dispatch._show
 
-    def watch(self) -> list[int]:
-        """Run, and return the resident size every two seconds."""
-        me, noted, last = psutil.Process(), list[int](), 0.0
-        show = self._show
+    def noting(dispatch: Dispatch) -> None:
+        nonlocal last
+        show(dispatch)
+        if time.monotonic() - last > _SAMPLE_EVERY:
+            last = time.monotonic()
+            noted.append(me.memory_info().rss // 1_000_000)
 
-        def noting(*arguments: Any) -> None:
-            nonlocal last
-            show(*arguments)
-            if time.monotonic() - last > _SAMPLE_EVERY:
-                last = time.monotonic()
-                noted.append(me.memory_info().rss // 1_000_000)
-
-        self._show = noting  # type: ignore[method-assign]
-        self.run()
-        return [*noted, me.memory_info().rss // 1_000_000]
+    Dispatch._show = noting  # type: ignore[method-assign]
+    yield noted
+    noted.append(me.memory_info().rss // 1_000_000)
 
 
 @flow(name="orchestration benchmark", task_runner=ConnectedRayTaskRunner())
@@ -101,5 +101,7 @@ def idle_flow(
     settings = resolve(
         recipe, execution, input=[videos], output=output, stall_timeout_s=chunks_per_video
     )
-    campaign = _Watched(settings, probe, transcode)
-    return campaign.watch(), campaign.tally
+    campaign = Campaign(settings, probe, transcode)
+    with _memory_noted() as noted:
+        campaign.run()
+    return noted, campaign.tally

@@ -122,11 +122,11 @@ def _child(video: str, output: str) -> int:
 
     def importing(module: str) -> None:
         import_quietly(module)
-        from flows.campaign import Campaign
+        from flows.dispatch import Dispatch
 
         _mark("flow imported")
-        _after(Campaign, "_submit_probe", "run entered, first task submitted")
-        _after(Campaign, "_take_probed", "video probed")
+        _after(Dispatch, "_submit_probe", "run entered, first task submitted")
+        _after(Dispatch, "_take_probed", "video probed")
 
     cli._start_ray, local_server._import_quietly = starting, importing
     return cli.main(["--input", video, "--output", output, "--clip-len-s", "5"])

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from clipping.models import ChunkRecord, ClipRecord, ClipStatus, Failure, SourceFile
 from clipping.outputs import Output
@@ -96,7 +96,10 @@ def clip_row(record: ClipRecord, file: SourceFile, digest: str) -> dict[str, Any
 
 
 class Manifest:
-    """The clips' table, written row group by row group to a temporary file, then published."""
+    """The clips' table, written row group by row group to a temporary file, then published.
+
+    Used in a `with`; what was not published by its end is gone.
+    """
 
     def __init__(self, output: Output, name: str) -> None:
         # Slow to import; only a run that writes needs it.
@@ -124,11 +127,16 @@ class Manifest:
             self._writer.write_table(table)
             self._rows.clear()
 
-    def close(self) -> None:
-        """Publish it under its name."""
+    def publish(self) -> None:
+        """Put it into the output under its name."""
         self._flush()
         self._writer.close()
         self._output.publish(self._path, self._name)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
         self._folder.cleanup()
 
 

@@ -1,4 +1,4 @@
-"""What a run leaves in Prefect: a summary, a table of clips, a link to the output."""
+"""What a run leaves in Prefect: its progress, a summary, a table of clips, a link to the output."""
 
 import time
 from pathlib import Path
@@ -7,7 +7,9 @@ from typing import Any
 from prefect.artifacts import (
     create_link_artifact,
     create_markdown_artifact,
+    create_progress_artifact,
     create_table_artifact,
+    update_progress_artifact,
 )
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
@@ -17,9 +19,10 @@ from clipping.remote import is_remote
 from clipping.reporting import Tally, summary_markdown
 from clipping.settings import Settings
 
-__all__ = ["publish_artifacts"]
+__all__ = ["ProgressArtifact", "publish_artifacts"]
 
 _PAGE = 200
+_PROGRESS_ARTIFACT_EVERY = 3.0
 _SETTLE_SECONDS = 5.0
 _TABLE_COLUMNS = (
     *("source", "number", "status", "start_s", "end_s"),
@@ -76,3 +79,24 @@ def _task_runs() -> Any:
             if len(page) < _PAGE:
                 return
             offset += _PAGE
+
+
+class ProgressArtifact:
+    """Prefect's progress artifact, moved every few seconds."""
+
+    def __init__(self) -> None:
+        self._id: Any = create_progress_artifact(
+            progress=0.0, key="clip-progress", description="Share of the frames encoded"
+        )
+        self._last = time.monotonic()
+
+    def update(self, share: float) -> None:
+        """Move it, if the last move is old enough."""
+        now = time.monotonic()
+        if now - self._last >= _PROGRESS_ARTIFACT_EVERY:
+            self._last = now
+            update_progress_artifact(self._id, progress=round(share * 100, 1))
+
+    def close(self) -> None:
+        """All is done."""
+        update_progress_artifact(self._id, progress=100.0)

@@ -13,13 +13,17 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 __all__ = ["Lines", "Screen", "Snapshot", "View", "shown_on", "view"]
 
+# From a few videos nothing can be told of the rest: they may be the short ones.
+_KNOWN_SHARE = 0.3
+_KNOWN_VIDEOS = 50
+
 
 @dataclass(slots=True)
 class Snapshot:
     """Where a run stands.
 
-    `frames` of `frames_total` tell the share done; the total includes a guess for the videos
-    that are not opened yet. waiting_for: what keeps chunks waiting that should not have to.
+    frames: done, of the frames_known of the videos opened so far. bytes: of all videos.
+    waiting_for: what keeps chunks waiting that should not have to.
     """
 
     phase: str = "looking at the videos"
@@ -27,12 +31,20 @@ class Snapshot:
     failed: int = 0
     planned: int = 0
     videos: int = 0
-    videos_probed: int = 0
+    videos_opened: int = 0
+    bytes: int = 0
+    bytes_opened: int = 0
     frames: float = 0.0
-    frames_total: float = 0.0
+    frames_known: float = 0.0
     clip_seconds: float = 0.0
     waiting_for: str = ""
     began: float = field(default_factory=time.monotonic)
+
+    @property
+    def frames_total(self) -> float:
+        """The frames of all videos: of those not opened yet, as many for each byte."""
+        unopened = max(0, self.bytes - self.bytes_opened)
+        return self.frames_known * (1 + unopened / max(1, self.bytes_opened))
 
     @property
     def share(self) -> float:
@@ -41,11 +53,16 @@ class Snapshot:
 
     @property
     def seconds_left(self) -> float | None:
-        """A guess from the speed so far, once there is one."""
+        """A guess from the speed so far, once enough is known of the videos."""
         spent = time.monotonic() - self.began
-        if self.share < 0.01 or spent < 2:
+        if self.share < 0.01 or spent < 2 or not self._knows_enough:
             return None
         return spent / self.share * (1 - self.share)
+
+    @property
+    def _knows_enough(self) -> bool:
+        most = self.bytes_opened >= _KNOWN_SHARE * self.bytes
+        return most or self.videos_opened >= _KNOWN_VIDEOS
 
     def text(self) -> str:
         """In a line."""
@@ -53,8 +70,8 @@ class Snapshot:
         parts = [f"{self.done}{known} clips"]
         if self.failed:
             parts.append(f"{self.failed} failed")
-        if self.videos_probed < self.videos:
-            parts.append(f"{self.videos_probed} of {self.videos} videos opened")
+        if self.videos_opened < self.videos:
+            parts.append(f"{self.videos_opened} of {self.videos} videos opened")
         spent = time.monotonic() - self.began
         if self.clip_seconds and spent:
             parts.append(f"{self.clip_seconds / spent:.1f}x real time")
@@ -130,7 +147,7 @@ class Screen:
 
     def show(self, snapshot: Snapshot) -> None:
         """Move the bar."""
-        known = snapshot.planned or snapshot.videos_probed
+        known = snapshot.planned or snapshot.videos_opened
         words = snapshot.text() if known else snapshot.phase
         self._bar.update(self._task, completed=snapshot.share, description=words)
 

@@ -301,7 +301,7 @@ def test_no_more_than_a_window_is_in_flight(tmp_path: Path) -> None:
     assert len(list((tmp_path / "out" / "processed_clip_chunks").iterdir())) == 40
     # Short chunks share a task run, in bundles that get smaller towards the end.
     assert 5 <= len(newest_task_runs()) <= 21
-    assert most <= 4
+    assert 1 <= most <= 4
 
 
 def test_videos_that_share_a_task_fail_and_crash_alone(tmp_path: Path) -> None:
