@@ -3,9 +3,10 @@
     uv run python -m benchmarks                      # all of it: 80 minutes on two CPUs
     uv run python -m benchmarks --only overlap --repeats 3
     uv run python -m benchmarks --with-nemo --with-pyscenedetect
+    uv run python -m benchmarks --only --paste       # nothing but that
 
 Ratios are to ours: the chunk function with the same CPUs. `--only` replaces those cases in the
-table that is there.
+tables that are there; `--paste` puts the tables into README.md and docs/performance.md.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ from benchmarks.contenders import (
 from benchmarks.inputs import VIDEOS, made
 from benchmarks.judging import Verdict, judge
 from benchmarks.measuring import Cost, run
-from benchmarks.tables import FIGURES, summary, table
+from benchmarks.tables import FIGURES, legend, paste, summary, table
 from clipping.encoders import ENCODERS
 
 _NEMO = ("medium", 23.0)
@@ -91,7 +92,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--only", nargs="+", choices=CASES, default=list(CASES))
+    parser.add_argument("--only", nargs="*", choices=CASES, default=list(CASES))
     parser.add_argument("--contenders", nargs="+", choices=CONTENDERS, default=[])
     others.add_flags(parser)
     parser.add_argument("--media", type=Path, help="a video to use instead of the made ones")
@@ -100,6 +101,7 @@ def main() -> None:
     parser.add_argument("--preset", default=ENCODERS["libx264"].default_preset)
     parser.add_argument("--quality", type=float, default=ENCODERS["libx264"].default_quality)
     parser.add_argument("--no-vmaf", action="store_true")
+    parser.add_argument("--paste", action="store_true", help="put the tables into the documents")
     parser.add_argument("--videos", type=Path, default=Path("benchmarks/videos"))
     parser.add_argument("--results", type=Path, default=Path("benchmarks/results"))
     options = parser.parse_args()
@@ -108,16 +110,26 @@ def main() -> None:
     saved = options.results / "table.json"
     results: dict[str, Any] = json.loads(saved.read_text())[1] if saved.exists() else {}
     with tempfile.TemporaryDirectory(prefix="bench-") as home:
-        if WHOLE in options.contenders:
+        if options.only and WHOLE in options.contenders:
             _warm(options, Path(home))
         for name in options.only:
             results[name] = _measured(name, options, Path(home))
             # After each, so that an hour is not lost with the last one.
-            shown = [results[case] for case in CASES if case in results]
-            text = "\n\n".join([_machine(options), summary(shown), *map(table, shown)])
-            (options.results / "table.md").write_text(text + "\n")
             saved.write_text(json.dumps([_machine(options), results], indent=1))
             print(table(results[name]), flush=True)
+    if options.paste:
+        _paste(saved)
+
+
+def _paste(saved: Path) -> None:
+    """What was measured, as the documents show it."""
+    machine, results = json.loads(saved.read_text())
+    shown = [results[case] for case in CASES if case in results]
+    root = Path(__file__).parent.parent
+    short = "\n\n".join([f"{legend(shown)} {machine}.", summary(shown)])
+    paste(root / "README.md", "<!-- benchmark", "<!-- /benchmark -->", short)
+    full = "\n\n".join([f"{machine}.", *map(table, shown)])
+    paste(root / "docs" / "performance.md", "<!-- results", "<!-- /results -->", full)
 
 
 def _machine(options: argparse.Namespace) -> str:

@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
-from benchmarks.contenders import OURS
+from benchmarks.contenders import BOUND, BOUND_WITH_KEYFRAMES, OURS, WHOLE
 
-__all__ = ["FIGURES", "summary", "table"]
+__all__ = ["FIGURES", "legend", "paste", "summary", "table"]
 
 FIGURES = ("wall s", "CPU s", "peak MiB", "clips", "frames", "exact clips", "MB", "VMAF")
 _COUNTS = ("clips", "frames", "exact clips")
+
+# The summary's columns, and what stands below a name that is too long for one.
+_SHOWN = {
+    WHOLE: "whole command",
+    BOUND: "bound",
+    BOUND_WITH_KEYFRAMES: "bound, keyframes",
+    "16 in, 16 out (NeMo Curator's ffmpeg)": "16 in, 16 out",
+    "ffmpeg's segment muxer": "segment muxer",
+    "PySceneDetect": "PySceneDetect",
+    "NeMo Curator 1.1.0, stages in-process": "NeMo Curator, in-process",
+    "NeMo Curator 1.1.0, pipeline": "NeMo Curator, pipeline",
+}
 
 
 def table(result: dict[str, Any]) -> str:
@@ -36,29 +49,54 @@ def table(result: dict[str, Any]) -> str:
 
 
 def summary(results: list[dict[str, Any]]) -> str:
-    """Every case in a line for each contender: CPU, wall and memory as ratios to ours."""
+    """Every case in a line: ours, and of each contender the ratios to ours in one cell."""
+    columns = [name for name in _SHOWN if any(name in result["rows"] for result in results)]
     lines = [
-        "| work | | CPU | wall | memory | exact clips |",
-        "| --- | --- | ---: | ---: | ---: | ---: |",
+        f"| work | ours | {' | '.join(_SHOWN[name] for name in columns)} |",
+        "| --- | --- |" + " --- |" * len(columns),
     ]
     for result in results:
-        rows, title = result["rows"], _title(result)
+        rows = result["rows"]
         ours = rows.get(OURS)
         if ours is None:
             continue
-        for name, row in rows.items():
-            exact = row["exact clips"]
-            exactness = "–" if exact is None else f"{exact:.0f} of {result['planned']}"
-            if name == OURS:
-                cpu, wall = f"{row['CPU s']:.1f} s", f"{row['wall s']:.1f} s"
-                memory = f"{row['peak MiB']:.0f} MiB"
-            else:
-                cpu, wall, memory = (
-                    f"{row[f] / ours[f]:.2f} x" for f in ("CPU s", "wall s", "peak MiB")
-                )
-            lines.append(f"| {title} | {name} | {cpu} | {wall} | {memory} | {exactness} |")
-            title = ""
+        first = f"{ours['CPU s']:.1f} s / {ours['wall s']:.1f} s / {ours['peak MiB']:.0f} MiB"
+        cells = [_cell(rows.get(name), ours, result["planned"]) for name in columns]
+        first += _inexact(ours, result["planned"])
+        lines.append(f"| {_title(result)} | {first} | {' | '.join(cells)} |")
     return "\n".join(lines)
+
+
+def legend(results: list[dict[str, Any]]) -> str:
+    """How to read the summary."""
+    preset, quality = next(r["encoder"] for r in results if not r["case"]["encoder"])
+    return (
+        "CPU / wall / memory at its peak: ours as measured, the others as ratios to ours (above 1:"
+        " more than ours takes). Every file's frames were counted; a cell says so where a clip"
+        f" has not those of its span. libx264 `{preset}` {quality:g} for all where nothing else"
+        " is said."
+    )
+
+
+def paste(path: Path, begin: str, end: str, text: str) -> None:
+    """Put `text` into a document, between the lines that begin and end with these comments."""
+    whole = path.read_text(encoding="utf-8")
+    before, rest = whole.split(begin, 1)
+    first_line, rest = rest.split("\n", 1)
+    after = rest.split(end, 1)[1]
+    path.write_text(f"{before}{begin}{first_line}\n\n{text}\n\n{end}{after}", encoding="utf-8")
+
+
+def _cell(row: dict[str, Any] | None, ours: dict[str, Any], planned: int) -> str:
+    if row is None:
+        return "–"
+    ratios = " / ".join(f"{row[f] / ours[f]:.2f}" for f in ("CPU s", "wall s", "peak MiB"))
+    return ratios + _inexact(row, planned)
+
+
+def _inexact(row: dict[str, Any], planned: int) -> str:
+    exact = row["exact clips"]
+    return "" if exact is None or exact == planned else f" ({exact:.0f} of {planned} exact)"
 
 
 def _title(result: dict[str, Any]) -> str:

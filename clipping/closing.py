@@ -39,6 +39,11 @@ def closing_lines(tally: Tally, settings: Settings) -> list[str]:
         )
     if tally.passed_over:
         lines.append(f"{count(tally.passed_over, 'other file')} passed over by extension")
+    if tally.crashes:
+        lines.append(
+            f"{count(tally.crashes, 'worker')} died (killed, out of memory, or with their node);"
+            " what they held was submitted again"
+        )
     if tally.failed or tally.failed_sources:
         lines.append(
             f"{count(tally.failed, 'clip')} and {count(tally.failed_sources, 'video')} failed:"

@@ -29,7 +29,7 @@ def test_every_flag_it_names_exists() -> None:
 def test_the_files_it_names_exist() -> None:
     """Whoever looks for the place of a change finds it."""
     root = Path(__file__).parent.parent
-    for name in re.findall(r"`((?:clipping|flows|tests)/\w+\.py)`", README):
+    for name in re.findall(r"`((?:clipping|flows|tests|benchmarks)/\w+\.py)`", README):
         assert (root / name).is_file(), name
     for name in re.findall(r"\]\(([^)#:]+)\)", README):
         assert (root / name).is_file(), name
