@@ -18,8 +18,10 @@ if __name__ != "flows.clip_flow":
 
     if __name__ == "__main__":
         # First of all, so that a mistyped flag is answered before Prefect is imported.
-        from flows.cli import main
-
+        try:
+            from flows.cli import main
+        except KeyboardInterrupt:
+            raise SystemExit(130) from None
         raise SystemExit(main())
 
 from typing import Any

@@ -133,6 +133,32 @@ def test_stopped_in_the_middle_and_run_again(
     wait_until(lambda: not left_over(home), 20, "processes end")
 
 
+@pytest.mark.parametrize("seconds", [0.3, 2, 4, 7, 10])
+def test_stopped_while_it_starts(
+    seconds: float,
+    videos: Path,
+    home: dict[str, str],
+    tmp_path: Path,
+    started: list[subprocess.Popen[str]],
+) -> None:
+    """Ctrl-C whatever is being imported or started: no traceback, no process, no scratch file."""
+    ffmpeg("-stream_loop", "40", "-i", videos / "0.mp4", "-c", "copy", tmp_path / "in.mp4")
+    (tmp_path / "tmp").mkdir()
+    run = subprocess.Popen(
+        command("--input", tmp_path / "in.mp4", "--output", tmp_path / "out", *FLAGS),
+        env={**home, "TMPDIR": str(tmp_path / "tmp")},
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path,
+    )  # fmt: skip
+    started.append(run)
+    time.sleep(seconds)
+    os.kill(run.pid, signal.SIGINT)
+    _, errors = run.communicate(timeout=20)
+    assert run.returncode == 130, errors
+    assert "Traceback" not in errors
+    wait_until(lambda: not left_over(home), 10, f"processes end: {left_over(home)}")
+    assert not list((tmp_path / "tmp").glob("clipping-*"))
+
+
 def test_without_an_input_it_clips_a_sample(home: dict[str, str], tmp_path: Path) -> None:
     """The first command works with nothing at hand, and a second run has nothing to do."""
     line = command("--output", tmp_path / "out", "--preset", "ultrafast")
