@@ -1,4 +1,4 @@
-"""From the command to the first published clip: where the seconds go.
+"""From the command to the first published clip, and from the last one to the end.
 
     uv run python -m benchmarks.startup --repeats 3
 
@@ -122,9 +122,15 @@ def _child(video: str, output: str) -> int:
 
     def importing(module: str) -> None:
         import_quietly(module)
+        from clipping import cluster
+        from flows import clip_flow
+        from flows.campaign import Campaign
         from flows.dispatch import Dispatch
 
         _mark("flow imported")
+        _after(Campaign, "run", "work done, manifest published")
+        _after(clip_flow, "publish_artifacts", "artifacts published")
+        _after(cluster, "stop", "Ray has ended")
         _after(Dispatch, "_submit_probe", "run entered, first task submitted")
         _after(Dispatch, "_take_probed", "video probed")
 
