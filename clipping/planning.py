@@ -15,16 +15,21 @@ from clipping.models import Chunk, Clip, Source, Span
 
 __all__ = ["Run", "chunks", "clip_id", "clips", "exact", "runs", "stride_spans"]
 
-# Decoding a frame costs about a fifteenth of encoding it (measured with libx264 medium), so a
-# second process that decodes some frames again is worth it only if it spares more than these.
+# A process costs about as much as decoding these frames, so a second one for what lies beyond a
+# gap is worth it only if it spares more.
 _SPLIT_SAVES_FRAMES = 48
-_DECODE_COST = 1 / 15
+
+# Decoding a frame costs about a fourth of encoding it (libx264 veryfast: a third where the source
+# has 16 Mbit/s, less where it has fewer). What is decoded twice may cost this share of the encoding
+# where a run less would leave a CPU to the encoder's threads, and this where the runs are finer.
+_DECODE_COST = 1 / 4
+_MOST_DECODED_TWICE = 0.1
+_MOST_DECODED_TWICE_IF_FINER = 0.02
 
 # Processes side by side never take the same time: with more runs than CPUs, whoever is early takes
 # the next. A further run costs 0.1 s of CPU, and the frames that are decoded twice.
 _RUNS_PER_CPU = 6
 _LEAST_FRAMES = 240
-_MOST_DECODED_TWICE = 0.02
 
 # How many frames have to be decoded before a frame when decoding starts for it alone.
 _LeadIn = Callable[[int], int]
@@ -148,7 +153,7 @@ def runs(chunk: Chunk, wanted: Sequence[Clip], cpus: int = 1, clips_per_run: int
     Frames between clips are skipped over by decoding where a keyframe does not offer a
     shorter way, and by a new run where it does. A long stretch is split at clip boundaries
     into runs of about `clips_per_run` clips, or into `cpus` of them and more to be encoded side
-    by side.
+    by side; into fewer where too much would be decoded twice, for want of keyframes.
     """
     pts = unpack(chunk.frame_pts)
     keys = list(unpack(chunk.keyframes))
@@ -168,16 +173,28 @@ def runs(chunk: Chunk, wanted: Sequence[Clip], cpus: int = 1, clips_per_run: int
     for stretch in stretches:
         size = sum(e - s for s, e in stretch)
         inside = sum(1 for c in real if stretch[0][0] <= c.start_frame < stretch[-1][1])
-        parts = max(ceil(inside / clips_per_run), round(cpus * size / total))
-        pieces = _split(stretch, edges, parts, lead_in)
-        if cpus > 1:
-            finer = max(parts, round(_RUNS_PER_CPU * cpus * size / total))
-            smaller = _split(stretch, edges, min(finer, size // _LEAST_FRAMES), lead_in)
-            again = sum(lead_in(piece[0][0]) for piece in smaller[1:])
-            if again * _DECODE_COST <= _MOST_DECODED_TWICE * size and len(smaller) > len(pieces):
-                pieces = smaller
+        parts = max(ceil(inside / clips_per_run), round(cpus * size / total), 1)
+        finer = min(round(_RUNS_PER_CPU * cpus * size / total), size // _LEAST_FRAMES)
+        pieces = [stretch]
+        for number in _fewer_and_fewer(finer if cpus > 1 else 0, parts):
+            pieces = _split(stretch, edges, number, lead_in)
+            share = _MOST_DECODED_TWICE_IF_FINER if number > parts else _MOST_DECODED_TWICE
+            again = sum(lead_in(piece[0][0]) for piece in pieces[1:])
+            if again * _DECODE_COST <= share * size:
+                break
         planned += [_run(piece, edges, pts, keys, base) for piece in pieces]
     return planned
+
+
+def _fewer_and_fewer(finer: int, parts: int) -> Iterator[int]:
+    """Numbers of runs to try, the last of them 1: from `finer` down to `parts`, and on."""
+    while finer > parts:
+        yield finer
+        finer = finer * 3 // 4
+    while parts > 1:
+        yield parts
+        parts = parts * 3 // 4
+    yield 1
 
 
 def _union(ranges: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:

@@ -82,9 +82,12 @@ def test_decoding_times_suit_any_order(
     ],
 )
 def test_gop_structures(make: Make, tmp_path: Path, options: dict[str, str], cpus: int) -> None:
-    """Whatever the source's GOPs, and into however many runs the work is split."""
+    """Whatever the source's GOPs, and into however many runs and chunks the work is split."""
     frames = counter_video(tmp_path / "in.mp4", *steady(150), options=options)
-    made = make(tmp_path / "in.mp4", cpus=cpus, clip_len_s=1, clip_stride_s=0.4)
+    execution = Execution(num_clips_per_chunk=4 if cpus == 3 else 32)
+    made = make(
+        tmp_path / "in.mp4", cpus=cpus, execution=execution, clip_len_s=1, clip_stride_s=0.4
+    )
     assert_exact(made, frames, 1, "0.4")
 
 

@@ -184,3 +184,16 @@ def test_a_long_gap_begins_a_new_run_and_a_short_one_does_not() -> None:
     chunk_near = next(chunks(source_of(times), times, near, 4))
     assert len(runs(chunk_far, chunk_far.clips)) == 4
     assert len(runs(chunk_near, chunk_near.clips)) == 1
+
+
+def test_a_source_without_keyframes_is_not_decoded_twice_for_the_sake_of_cpus() -> None:
+    """One GOP is one run, whose encoder gets the CPUs as threads; with keyframes there are many."""
+    spans = list(stride_spans(Fraction(40), exact(2), exact(2), exact(0)))
+    for key_every, most_runs in ((1000, 1), (50, 4)):
+        times = times_of([40] * 1000, key_every)
+        (chunk,) = chunks(source_of(times), times, clips("k", times, spans), 32)
+        assert len(runs(chunk, chunk.clips, 2)) == most_runs
+    # Two keyframes: as many runs as cost less than a tenth.
+    times = times_of([40] * 1000, 500)
+    (chunk,) = chunks(source_of(times), times, clips("k", times, spans), 32)
+    assert len(runs(chunk, chunk.clips, 4)) == 2
