@@ -104,12 +104,14 @@ def _sample(root: psutil.Process, seen: dict[int, _Seen], tree: set[psutil.Proce
 
 
 def _cpu(seen: dict[int, _Seen]) -> float:
-    """CPU seconds of all: as last seen, and what parents know of children that were too quick.
+    """CPU seconds of all processes as they were last seen.
 
-    A process that nobody waits for (Ray's workers) is counted as it was last seen.
+    What a parent knows of the children it waited for, or what was seen of them if that is more:
+    nobody waits for Ray's workers, and nobody sees a process that is very quick.
     """
-    total = 0.0
-    for pid, process in seen.items():
-        known = sum(c.own + c.children for c in seen.values() if c.parent == pid)
-        total += process.own + max(0.0, process.children - known)
-    return total
+
+    def tree(pid: int) -> float:
+        children = sum(tree(other) for other, seen_ in seen.items() if seen_.parent == pid)
+        return seen[pid].own + max(seen[pid].children, children)
+
+    return sum(tree(pid) for pid, process in seen.items() if process.parent not in seen)
