@@ -14,7 +14,7 @@ import psutil
 
 __all__ = ["Cost", "run"]
 
-_SAMPLE_SECONDS = 0.1
+_SAMPLE_SECONDS = 0.25
 _GRACE_SECONDS = 5
 
 
