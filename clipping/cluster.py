@@ -212,13 +212,18 @@ def start(address: str, *, tags: Iterable[str] = (), verbose: bool = False) -> b
         if not verbose:
             _hush()
         return True
-    ray.init(
-        "local",
-        include_dashboard=False,
-        object_store_memory=_OBJECT_STORE_BYTES,
-        resources={tag: _PLENTY for tag in tags if tag},
-        **options,
-    )
+    try:
+        ray.init(
+            "local",
+            include_dashboard=False,
+            object_store_memory=_OBJECT_STORE_BYTES,
+            resources={tag: _PLENTY for tag in tags if tag},
+            **options,
+        )
+    except OSError as error:  # its folder for sockets: too long a path, read-only, full
+        raise UsageError(
+            f"Ray does not start: {error}. RAY_TMPDIR names another folder for its files"
+        ) from None
     # The workers import Prefect, which takes seconds, while we have other things to do.
     importing: Any = ray.remote(num_cpus=1)(_import_tasks)
     for _ in range(survey().cpus):

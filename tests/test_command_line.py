@@ -7,6 +7,7 @@ import pty
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -39,6 +40,13 @@ def videos(tmp_path: Path) -> Path:
         big = ["-vf", "scale=960:576:flags=neighbor", "-preset", "ultrafast"]
         ffmpeg("-i", tmp_path / "small.mp4", *big, folder / f"{i}.mp4")
     return folder
+
+
+@pytest.fixture
+def short_folder() -> Iterator[str]:
+    """A folder whose name is short enough for Ray's sockets."""
+    with tempfile.TemporaryDirectory(prefix="c-", dir="/tmp") as folder:
+        yield folder
 
 
 def command(*arguments: object) -> list[str]:
@@ -139,14 +147,14 @@ def test_stopped_while_it_starts(
     videos: Path,
     home: dict[str, str],
     tmp_path: Path,
+    short_folder: str,
     started: list[subprocess.Popen[str]],
 ) -> None:
     """Ctrl-C whatever is being imported or started: no traceback, no process, no scratch file."""
     ffmpeg("-stream_loop", "40", "-i", videos / "0.mp4", "-c", "copy", tmp_path / "in.mp4")
-    (tmp_path / "tmp").mkdir()
     run = subprocess.Popen(
         command("--input", tmp_path / "in.mp4", "--output", tmp_path / "out", *FLAGS),
-        env={**home, "TMPDIR": str(tmp_path / "tmp")},
+        env={**home, "TMPDIR": short_folder},
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path,
     )  # fmt: skip
     started.append(run)
@@ -156,7 +164,23 @@ def test_stopped_while_it_starts(
     assert run.returncode == 130, errors
     assert "Traceback" not in errors
     wait_until(lambda: not left_over(home), 10, f"processes end: {left_over(home)}")
-    assert not list((tmp_path / "tmp").glob("clipping-*"))
+    assert not list(Path(short_folder).glob("clipping-*"))
+
+
+def test_a_folder_that_ray_cannot_use_is_told(home: dict[str, str], tmp_path: Path) -> None:
+    """Sockets have short names: where the temporary folder's is too long, one line says so."""
+    counter_video(tmp_path / "in.mp4", *steady(75, 25))
+    far = tmp_path / ("long" * 30)
+    far.mkdir()
+    done = subprocess.run(
+        command("--input", tmp_path / "in.mp4", "--output", tmp_path / "out"),
+        env={**home, "TMPDIR": str(far)},
+        capture_output=True, text=True, cwd=tmp_path, timeout=100, check=False,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert "RAY_TMPDIR" in done.stderr
+    assert "Traceback" not in done.stderr
+    wait_until(lambda: not left_over(home), 10, f"processes end: {left_over(home)}")
 
 
 def test_without_an_input_it_clips_a_sample(home: dict[str, str], tmp_path: Path) -> None:
