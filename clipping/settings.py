@@ -228,7 +228,8 @@ class Execution(BaseModel):
     encode_batch_size: int = Field(
         16,
         ge=1,
-        description="At most about so many clips for one ffmpeg process; more where keyframes are rare.",
+        description="At most about so many clips for one ffmpeg process; more where keyframes are"
+        " rare.",
     )
     nb_streams_per_gpu: int = Field(
         3,
