@@ -16,6 +16,7 @@ __all__ = ["Lines", "Screen", "Snapshot", "View", "shown_on", "view"]
 # From a few videos nothing can be told of the rest: they may be the short ones.
 _KNOWN_SHARE = 0.3
 _KNOWN_VIDEOS = 50
+_FIRST_SECONDS = 15.0  # workers still import then
 
 
 @dataclass(slots=True)
@@ -55,7 +56,7 @@ class Snapshot:
     def seconds_left(self) -> float | None:
         """A guess from the speed so far, once enough is known of the videos."""
         spent = time.monotonic() - self.began
-        if self.share < 0.01 or spent < 2 or not self._knows_enough:
+        if self.share < 0.01 or spent < _FIRST_SECONDS or not self._knows_enough:
             return None
         return spent / self.share * (1 - self.share)
 
