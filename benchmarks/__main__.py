@@ -42,7 +42,7 @@ from benchmarks.inputs import VIDEOS, made
 from benchmarks.judging import Verdict, judge
 from benchmarks.measuring import Cost, run
 from benchmarks.tables import FIGURES, legend, paste, summary, table
-from clipping.encoders import ENCODERS
+from clipping.ffmpeg.encoders import ENCODERS
 
 _NEMO = ("medium", 23.0)
 
@@ -133,7 +133,7 @@ def _paste(saved: Path) -> None:
 
 
 def _machine(options: argparse.Namespace) -> str:
-    from clipping.chunk_work import ffmpeg_version
+    from clipping.ffmpeg.binary import ffmpeg_version
 
     return (
         f"{options.cpus} CPUs used of {os.cpu_count()}, {platform.platform()}, Python"

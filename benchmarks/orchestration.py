@@ -18,8 +18,8 @@ from typing import Any
 import psutil
 from rich.console import Console
 
-from flows.local_server import api
-from flows.progress import shown_on
+from clipping.orchestration.local_server import api
+from clipping.run.progress import shown_on
 
 CLIP_SECONDS = 10
 RATE = 25
@@ -46,14 +46,15 @@ def main() -> None:
 
 
 def _start_ray() -> None:
-    from clipping import cluster
+    from clipping.cluster import ray_session
 
-    cluster.start("")
+    ray_session.start("")
 
 
 def _measure(videos: Path, output: Path, chunks_per_video: int) -> str:
     from benchmarks.stand_in import idle_flow
-    from clipping.settings import Execution, Recipe
+    from clipping.config.execution import Execution
+    from clipping.config.recipe import Recipe
 
     driver = psutil.Process()
     before = _cpu_seconds()

@@ -11,11 +11,12 @@ from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from typing import Any
 
-from clipping.chunk_work import make_chunk, plan_chunks, probe_file
-from clipping.inputs import find_sources
+from clipping.config.execution import Execution
+from clipping.config.recipe import Recipe
 from clipping.models import SourceFile
-from clipping.outputs import open_output
-from clipping.settings import Execution, Recipe
+from clipping.run.chunk import make_chunk, plan_chunks, probe_file
+from clipping.storage.discover import find_sources
+from clipping.storage.outputs import open_output
 
 
 def main() -> None:

@@ -22,11 +22,12 @@ from pathlib import Path
 
 import imageio_ffmpeg
 
-from clipping.chunk_work import probe_file
-from clipping.encoders import encoder
-from clipping.inputs import find_sources
+from clipping.config.execution import Execution
+from clipping.config.recipe import Recipe
+from clipping.ffmpeg.encoders import encoder
 from clipping.models import VideoFacts
-from clipping.settings import Execution, Recipe
+from clipping.run.chunk import probe_file
+from clipping.storage.discover import find_sources
 
 FFMPEG: str = imageio_ffmpeg.get_ffmpeg_exe()
 BASE = ("libx264", "medium", 23.0)

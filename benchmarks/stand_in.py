@@ -10,7 +10,9 @@ import psutil
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 
-from clipping.frames import FrameTimes, pack
+from clipping.config.execution import Execution
+from clipping.config.load import resolve
+from clipping.config.recipe import Recipe
 from clipping.models import (
     Chunk,
     ChunkRecord,
@@ -21,11 +23,11 @@ from clipping.models import (
     SourceFile,
     VideoFacts,
 )
-from clipping.reporting import Tally
-from clipping.settings import Execution, Recipe, resolve
-from flows.campaign import Campaign
-from flows.dispatch import Dispatch
-from flows.submitting import ConnectedRayTaskRunner
+from clipping.orchestration.run import ClipRun
+from clipping.orchestration.scheduler import Scheduler
+from clipping.orchestration.task_window import ConnectedRayTaskRunner
+from clipping.plan.frame_times import FrameTimes, pack
+from clipping.run.tally import Tally
 
 __all__ = ["idle_flow"]
 
@@ -49,7 +51,7 @@ def _probed(file: SourceFile, chunks: int) -> ProbedSource:
         field_order="progressive", sample_aspect_ratio=None, time_base=Fraction(1, _RATE),
         average_rate=Fraction(_RATE), nominal_rate=Fraction(_RATE), bit_rate=1_000_000,
         bit_rate_estimated=False, first_pts=0, end_pts=frames, frame_count=frames,
-        nominal_duration=1, index="packets", seekable=True, tidy_seek=True,
+        nominal_duration=1, index="packets", seekable=True, seeks_exactly=True,
     )  # fmt: skip
     return ProbedSource(
         file=file,
@@ -79,16 +81,16 @@ def transcode(chunks: list[Chunk], recipe: Recipe, **_rest: Any) -> list[ChunkRe
 @contextmanager
 def _memory_noted() -> Generator[list[int]]:
     """The driver's resident size in MB, every two seconds while chunks are dispatched."""
-    me, noted, last, show = psutil.Process(), list[int](), 0.0, Dispatch._show
+    me, noted, last, show = psutil.Process(), list[int](), 0.0, Scheduler._show
 
-    def noting(dispatch: Dispatch) -> None:
+    def noting(dispatch: Scheduler) -> None:
         nonlocal last
         show(dispatch)
         if time.monotonic() - last > _SAMPLE_EVERY:
             last = time.monotonic()
             noted.append(me.memory_info().rss // 1_000_000)
 
-    Dispatch._show = noting  # type: ignore[method-assign]
+    Scheduler._show = noting  # type: ignore[method-assign]
     yield noted
     noted.append(me.memory_info().rss // 1_000_000)
 
@@ -101,7 +103,7 @@ def idle_flow(
     settings = resolve(
         recipe, execution, input=[videos], output=output, stall_timeout_s=chunks_per_video
     )
-    campaign = Campaign(settings, probe, transcode)
+    campaign = ClipRun(settings, probe, transcode)
     with _memory_noted() as noted:
         campaign.run()
     return noted, campaign.tally

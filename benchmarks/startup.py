@@ -108,7 +108,8 @@ def _kind(words: str) -> str:
 
 def _child(video: str, output: str) -> int:
     """The command, with a line printed after each step."""
-    from flows import cli, local_server
+    from clipping import cli
+    from clipping.orchestration import local_server
 
     _mark("command line read")
     _after(local_server.LocalServer, "wait", "server answers")
@@ -122,17 +123,17 @@ def _child(video: str, output: str) -> int:
 
     def importing(module: str) -> None:
         import_quietly(module)
-        from clipping import cluster
-        from flows import clip_flow
-        from flows.campaign import Campaign
-        from flows.dispatch import Dispatch
+        from clipping.cluster import ray_session
+        from clipping.orchestration import flow as clip_flow
+        from clipping.orchestration.run import ClipRun
+        from clipping.orchestration.scheduler import Scheduler
 
         _mark("flow imported")
-        _after(Campaign, "run", "work done, manifest published")
+        _after(ClipRun, "run", "work done, manifest published")
         _after(clip_flow, "publish_artifacts", "artifacts published")
-        _after(cluster, "stop", "Ray has ended")
-        _after(Dispatch, "_submit_probe", "run entered, first task submitted")
-        _after(Dispatch, "_take_probed", "video probed")
+        _after(ray_session, "stop", "Ray has ended")
+        _after(Scheduler, "_submit_probe", "run entered, first task submitted")
+        _after(Scheduler, "_take_probed", "video probed")
 
     cli._start_ray, local_server._import_quietly = starting, importing
     return cli.main(["--input", video, "--output", output, "--clip-len-s", "5"])

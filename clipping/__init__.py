@@ -1,10 +1,50 @@
-"""Cut videos into fixed-stride clips, frame-exact, and transcode each to a standard MP4."""
+"""Cut videos into clips, frame-exact, and transcode each to a standard MP4.
 
-import os
+    from clipping import Execution, Recipe, clip_flow
 
-# Ray reads these when it is imported, which other modules do before `clipping.cluster`. Under
-# `uv run`, it would start each worker by another `uv run` in a copy of the working folder; the
-# workers are to use this very environment.
-os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
-os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+`clip_flow` is a Prefect flow; it is imported when it is first asked for, since Prefect and Ray
+take seconds to import. Importing this package changes nothing outside it.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from clipping.config.execution import Execution
+from clipping.config.recipe import Recipe
+from clipping.errors import (
+    BundleError,
+    ClippingError,
+    FailureKind,
+    FfmpegError,
+    SourceError,
+    StorageError,
+    UsageError,
+    VerificationError,
+)
+
+if TYPE_CHECKING:
+    from clipping.orchestration.flow import clip_flow
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "BundleError",
+    "ClippingError",
+    "Execution",
+    "FailureKind",
+    "FfmpegError",
+    "Recipe",
+    "SourceError",
+    "StorageError",
+    "UsageError",
+    "VerificationError",
+    "__version__",
+    "clip_flow",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "clip_flow":
+        from clipping.orchestration.flow import clip_flow
+
+        return clip_flow
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -51,9 +51,9 @@ class FailureKind(StrEnum):
     UNKNOWN = "unknown failure"
 
     @property
-    def passes(self) -> bool:
+    def is_transient(self) -> bool:
         """Whether the same work may succeed when it is tried again later."""
-        return self in _PASSING
+        return self in _TRANSIENT
 
     @property
     def is_clips_own(self) -> bool:
@@ -70,7 +70,7 @@ class FailureKind(StrEnum):
         return self in _NODES_OWN
 
 
-_PASSING = frozenset(
+_TRANSIENT = frozenset(
     {
         FailureKind.OUT_OF_SESSIONS,
         FailureKind.DISK_FULL,
@@ -150,7 +150,7 @@ class BundleError(ClippingError):
     def __init__(self, failures: Mapping[str, ClippingError]) -> None:
         self.failures = dict(failures)
         errors = list(self.failures.values())
-        worst = next((e for e in errors if e.kind.passes), errors[0])
+        worst = next((e for e in errors if e.kind.is_transient), errors[0])
         super().__init__("; ".join(f"{n}: {e}" for n, e in self.failures.items()), worst.kind)
 
     def __reduce__(self) -> Any:

@@ -112,7 +112,7 @@ class VideoFacts(Value):
     nominal_duration: int
     index: str
     seekable: bool
-    tidy_seek: bool
+    seeks_exactly: bool
 
     @property
     def duration(self) -> Fraction:

@@ -12,11 +12,14 @@ import pytest
 
 os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
 
-from clipping.chunk_work import make_chunk, plan_chunks, probe_file
-from clipping.inputs import find_sources
+from clipping.cluster._ray_private import starting_ray
+from clipping.config.execution import Execution
+from clipping.config.load import resolve
+from clipping.config.recipe import Recipe
 from clipping.models import ChunkRecord, ClipRecord, ClipStatus, Source
-from clipping.outputs import open_output
-from clipping.settings import Execution, Recipe, resolve
+from clipping.run.chunk import make_chunk, plan_chunks, probe_file
+from clipping.storage.discover import find_sources
+from clipping.storage.outputs import open_output
 from tests.media import Numbered, read_numbers
 from tests.stores import KEY_ID, S3, SECRET, s3_server
 
@@ -124,15 +127,16 @@ def start_ray() -> None:
     """A Ray of one node with two CPUs."""
     import ray
 
-    ray.init(
-        "local",
-        num_cpus=2,
-        include_dashboard=False,
-        log_to_driver=False,
-        logging_level="ERROR",
-        namespace="prefect",
-        object_store_memory=100 * 1024 * 1024,
-    )
+    with starting_ray():
+        ray.init(
+            "local",
+            num_cpus=2,
+            include_dashboard=False,
+            log_to_driver=False,
+            logging_level="ERROR",
+            namespace="prefect",
+            object_store_memory=100 * 1024 * 1024,
+        )
 
 
 @pytest.fixture(scope="session")
@@ -146,9 +150,6 @@ def prefect_ray(s3_process: S3) -> Iterator[None]:
     from prefect.settings import PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW, temporary_settings
     from prefect.testing.utilities import prefect_test_harness
 
-    from clipping import cluster
-
-    assert cluster  # sets what Ray reads when it is imported
     quiet = {PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW: "ignore"}
     with prefect_test_harness(server_startup_timeout=120), temporary_settings(quiet):
         start_ray()

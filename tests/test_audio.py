@@ -9,7 +9,7 @@ import av
 import numpy as np
 import pytest
 
-from clipping.audio import SoundPacket, on_grid
+from clipping.media.audio import SoundPacket, on_grid
 from tests.conftest import Make
 from tests.media import RATE, add_sound, counter_video, ffmpeg, heard, lag, noise, steady
 

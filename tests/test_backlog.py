@@ -6,10 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clipping.backlog import Backlog, Waiting, work_of
-from clipping.chunk_work import plan_chunks, probe_file
+from clipping.cluster.chunk_queue import Backlog, Waiting, work_of
+from clipping.config.execution import Execution
+from clipping.config.recipe import Recipe
 from clipping.models import Chunk, SourceFile
-from clipping.settings import Execution, Recipe
+from clipping.run.chunk import plan_chunks, probe_file
 from tests.media import counter_video, steady
 
 _ENOUGH = 150e6

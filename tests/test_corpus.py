@@ -12,11 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from clipping.chunk_work import make_chunk, plan_chunks, probe_file
+from clipping.config.execution import Execution
+from clipping.config.recipe import Recipe
 from clipping.errors import FailureKind
 from clipping.models import ChunkRecord, ClipStatus, ProbedSource, SourceFile
-from clipping.outputs import open_output
-from clipping.settings import Execution, Recipe
+from clipping.run.chunk import make_chunk, plan_chunks, probe_file
+from clipping.storage.outputs import open_output
 
 pytestmark = pytest.mark.corpus
 

@@ -151,12 +151,12 @@ def test_commands_exist_with_their_options(line: str, installed: Path) -> None:
 
 def test_the_installed_flow_is_the_copied_one(installed: Path) -> None:
     """Imported with nothing but what the image holds."""
-    line = "import flows.clip_flow as m; print(m.__file__)"
+    line = "import clipping.orchestration.flow as m; print(m.__file__)"
     done = subprocess.run(
         [installed / "python", "-c", line],
         capture_output=True, text=True, check=True, timeout=100, cwd=installed,
     )  # fmt: skip
-    assert Path(done.stdout.strip()) == installed.parent.parent / "flows" / "clip_flow.py"
+    assert Path(done.stdout.strip()) == installed.parent.parent / "clipping/orchestration/flow.py"
 
 
 def test_compose_reads_the_file() -> None:

@@ -18,9 +18,9 @@ from ray.autoscaler._private.kuberay.autoscaling_config import (
 )
 from ray.autoscaler._private.util import prepare_config, validate_config
 
-from clipping.cluster import Cluster, Node
-from clipping.lanes import cpu_lane, gpu_lane
-from clipping.settings import Settings
+from clipping.cluster.placement import cpu_placement, gpu_placement
+from clipping.cluster.resources import Cluster, Node
+from clipping.config.load import Settings
 
 ROOT = Path(__file__).parent.parent
 FOLDER = ROOT / "deploy" / "ray"
@@ -63,11 +63,11 @@ def test_ray_reads_it_and_its_nodes_are_what_chunks_ask_for(read: Any, deployed:
     assert head.resources["CPU"] == 0
     assert set(types) in ({"cpu", "gpu"},)
     alone = {name: Cluster((node,)) for name, node in types.items()}
-    gpu = gpu_lane(deployed, alone["gpu"])
+    gpu = gpu_placement(deployed, alone["gpu"])
     assert gpu is not None
     assert gpu.slots == deployed.nb_streams_per_gpu
     assert alone["cpu"].slots(gpu.request) == 0
-    cpu = cpu_lane(deployed, alone["cpu"])
+    cpu = cpu_placement(deployed, alone["cpu"])
     assert cpu is not None
     assert cpu.slots == 16
     assert alone["gpu"].slots(cpu.request) == 0
@@ -136,7 +136,7 @@ def test_the_commands_start_nodes_that_chunks_ask_for(
         "CPU": int(numbers["num-cpus"]), "GPU": int(numbers.get("num-gpus", 0)),
         **resources(words),
     })  # fmt: skip
-    gpu, cpu = gpu_lane(deployed, Cluster((node,))), cpu_lane(deployed, Cluster((node,)))
+    gpu, cpu = gpu_placement(deployed, Cluster((node,))), cpu_placement(deployed, Cluster((node,)))
     assert gpu is not None
     assert cpu is not None
     slots = {"head.sh": (0, 0), "cpu-node.sh": (0, 8), "gpu-node.sh": (6, 0)}

@@ -42,13 +42,16 @@ def run(*line: object) -> subprocess.CompletedProcess[str]:
 def test_by_path_it_is_the_importable_module(copy: Path) -> None:
     """As Prefect loads an entrypoint: tasks bear a name that Ray's workers can import."""
     file = copy / "flows" / "clip_flow.py"
+    flow = copy / "clipping" / "orchestration" / "flow.py"
     done = run("-c", BY_PATH, file)
     assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout) == [*["flows.tasks"] * 2, str(file), str(copy)]
+    assert json.loads(done.stdout) == [*["clipping.orchestration.tasks"] * 2, str(flow), str(copy)]
 
 
 def test_as_a_script_it_is_its_own_folders_code(copy: Path) -> None:
     """`python flows/clip_flow.py` runs the clone it stands in, whatever is installed."""
-    (copy / "flows" / "cli.py").write_text("def main():\n    print('this clone')\n    return 7\n")
+    (copy / "clipping" / "cli.py").write_text(
+        "def main(program):\n    print('this clone')\n    return 7\n"
+    )
     done = run(copy / "flows" / "clip_flow.py")
     assert (done.returncode, done.stdout) == (7, "this clone\n")

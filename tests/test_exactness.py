@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clipping.cutting import decode_order_times
+from clipping.config.execution import Execution
+from clipping.media.cut import decode_order_times
 from clipping.models import ClipStatus
-from clipping.settings import Execution
 from tests.conftest import Make, assert_exact
 from tests.media import counter_video, ffmpeg, picture, read_numbers, steady
 

@@ -15,16 +15,17 @@ from pathlib import Path
 import psutil
 import pytest
 
-from clipping import process
-from clipping.chunk_work import make_each, plan_chunks, probe_file
-from clipping.encoders import ENCODERS
+from clipping.config.execution import Execution
+from clipping.config.recipe import Recipe
 from clipping.errors import BundleError, FailureKind, FfmpegError, VerificationError
-from clipping.ffmpeg import input_url
+from clipping.ffmpeg import process
+from clipping.ffmpeg.commands import input_url
+from clipping.ffmpeg.encoders import ENCODERS
+from clipping.media.transcode import Job, transcode
+from clipping.media.verify import verify_clip
 from clipping.models import Chunk, ChunkRecord, ClipRecord, ClipStatus, SourceFile
-from clipping.reading import Reading
-from clipping.settings import Execution, Recipe
-from clipping.transcoding import Job, transcode
-from clipping.verification import verify_clip
+from clipping.run.chunk import make_each, plan_chunks, probe_file
+from clipping.storage.source import Reading
 from tests.conftest import Make
 from tests.media import FFMPEG, counter_video, ffmpeg, read_numbers, steady
 
@@ -117,7 +118,7 @@ def test_a_seek_that_comes_too_late_is_noticed_and_mended(chunk: Chunk, tmp_path
         return process.run(command, **options)  # type: ignore[arg-type]
 
     key = late.clips[0].start_pts
-    from clipping.frames import pack
+    from clipping.plan.frame_times import pack
 
     late = late.model_copy(update={"keyframes": pack([key])})
     assert set(outcome(late, tmp_path, run).values()) == {"written"}
@@ -290,7 +291,7 @@ def test_chunks_that_share_a_task_fail_each_for_itself(chunk: Chunk) -> None:
         "in.mp4#1": FailureKind.BAD_INPUT,
         "in.mp4#2": FailureKind.IO,
     }
-    assert error.kind.passes, "what may pass decides whether the task is tried again"
+    assert error.kind.is_transient, "what may pass decides whether the task is tried again"
     assert str(error) == "in.mp4#1: it hurts here; in.mp4#2: no route to host"
     with pytest.raises(FfmpegError):
         make_each(chunks[1:2], make)

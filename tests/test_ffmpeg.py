@@ -7,12 +7,15 @@ from fractions import Fraction
 
 import pytest
 
-from clipping import ffmpeg
-from clipping.encoders import ENCODERS, Rate, bit_rate_for
 from clipping.errors import FailureKind, FfmpegError
+from clipping.ffmpeg.commands import DEMUXERS, encode_command, encoder_trial_command
+from clipping.ffmpeg.encoders import ENCODERS, Rate, bit_rate_for
+from clipping.ffmpeg.failures import classify, last_words
+from clipping.ffmpeg.filters import gpu_picture, picture_filters
+from clipping.ffmpeg.process import run as run_process
 from clipping.models import VideoFacts
-from clipping.planning import Run
-from clipping.process import run as run_process
+from clipping.plan.segments import Run
+from clipping.plan.time_line import ticks_per_pts, timescale
 from tests.media import FFMPEG
 from tests.test_planning import source_of, times_of
 
@@ -33,12 +36,12 @@ def test_the_whole_encode_command(video: VideoFacts) -> None:
         boundaries=(Fraction(1957), Fraction(2157)),
         seek=1377,
     )
-    command = ffmpeg.encode_command(
+    command = encode_command(
         "FFMPEG",
         "file:-odd:%d name.mp4",
         video,
         run,
-        ffmpeg.picture_filters(video, tone_map=True, deinterlace=True),
+        picture_filters(video, tone_map=True, deinterlace=True),
         ENCODERS["libx264"],
         preset="fast",
         rate=Rate(quality=21.5),
@@ -56,7 +59,7 @@ def test_the_whole_encode_command(video: VideoFacts) -> None:
         "FFMPEG", "-hide_banner", "-nostdin", "-y", "-nostats",
         "-loglevel", "repeat+level+warning", "-progress", "pipe:1", "-stats_period", "0.5",
         "-threads", "2", "-noaccurate_seek", "-seek_timestamp", "1", "-ss", "1.377500",
-        "-protocol_whitelist", "file", "-format_whitelist", ffmpeg.DEMUXERS,
+        "-protocol_whitelist", "file", "-format_whitelist", DEMUXERS,
         "-copyts", "-i", "file:-odd:%d name.mp4",
         "-map", "0:0", "-an", "-sn", "-dn", "-map_metadata", "-1", "-vf", select,
         "-c:v", "libx264", "-preset", "fast", "-crf", "21.5",
@@ -99,7 +102,7 @@ NVENC = ENCODERS["h264_nvenc"]
 @pytest.mark.parametrize("rate", [Rate(quality=0.5), Rate(quality=51), Rate(bit_rate=2_000_000)])
 def test_nvenc_options_have_values_that_ffmpeg_takes(preset: str, rate: Rate) -> None:
     """The real argv gets as far as the missing driver; a wrong value would not."""
-    command = ffmpeg.encoder_trial_command(FFMPEG, NVENC, rate)
+    command = encoder_trial_command(FFMPEG, NVENC, rate)
     command[command.index("-preset") + 1] = preset
     assert run_kind(*command) is FailureKind.NO_DEVICE
     command[command.index("-preset") + 1] = "p9"
@@ -109,13 +112,13 @@ def test_nvenc_options_have_values_that_ffmpeg_takes(preset: str, rate: Rate) ->
 def hwaccel_command(video: VideoFacts, **facts: object) -> list[str]:
     """How NVENC's input is decoded and converted."""
     video = video.model_copy(update=facts)
-    picture = ffmpeg.gpu_picture(video, tone_map=True, deinterlace=True)
+    picture = gpu_picture(video, tone_map=True, deinterlace=True)
     if isinstance(picture, str):
-        picture = ffmpeg.picture_filters(video, tone_map=True, deinterlace=True)
+        picture = picture_filters(video, tone_map=True, deinterlace=True)
     run = Run(
         first_frame=0, end_frame=2, pts=(977, 1017), ranges=((977, 1018),), boundaries=(), seek=977
     )
-    return ffmpeg.encode_command(
+    return encode_command(
         "FFMPEG", "file:x.mp4", video, run, picture, NVENC, preset=None, rate=Rate(quality=23),
         threads=1, output="OUT.mp4", hwaccel=True,
     )  # fmt: skip
@@ -146,7 +149,7 @@ def test_frames_decoded_on_the_gpu_stay_there(video: VideoFacts, bits: dict[str,
 def test_what_needs_the_cpu_is_copied_to_it(video: VideoFacts, facts: dict[str, object]) -> None:
     """Decoded on the GPU all the same, and told why the frames do not stay there."""
     changed = video.model_copy(update=facts)
-    assert isinstance(ffmpeg.gpu_picture(changed, tone_map=True, deinterlace=True), str)
+    assert isinstance(gpu_picture(changed, tone_map=True, deinterlace=True), str)
     command = hwaccel_command(video, **facts)
     assert "-hwaccel" in command
     assert "-hwaccel_output_format" not in command
@@ -192,7 +195,7 @@ def test_bit_rates_fit_the_picture() -> None:
 )  # fmt: skip
 def test_failures_are_told_apart_by_words(code: int, words: str, kind: str) -> None:
     """Exit statuses are ambiguous; the words are not."""
-    assert ffmpeg.classify(code, words) == kind
+    assert classify(code, words) == kind
 
 
 def run_kind(*command: str) -> FailureKind:
@@ -217,8 +220,8 @@ def test_real_failures_are_classified(tmp_path: object) -> None:
 def test_the_last_words_are_short_and_without_addresses() -> None:
     """A message for a person: the end of the log, each thing once."""
     log = "[h264 @ 0x55aa] [error] bad thing\n[h264 @ 0x55ab] [error] bad thing\nframe=  1\n"
-    assert ffmpeg.last_words(log) == "bad thing"
-    assert len(ffmpeg.last_words("x" * 5000)) <= 301
+    assert last_words(log) == "bad thing"
+    assert len(last_words("x" * 5000)) <= 301
 
 
 @pytest.mark.parametrize(
@@ -227,4 +230,4 @@ def test_the_last_words_are_short_and_without_addresses() -> None:
 def test_the_timescale_holds_every_pts(time_base: tuple[int, int]) -> None:
     """A clip's ticks are whole multiples of the source's."""
     base = Fraction(*time_base)
-    assert ffmpeg.ticks_per_pts(base) == ffmpeg.timescale(base) * base
+    assert ticks_per_pts(base) == timescale(base) * base

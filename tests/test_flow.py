@@ -14,7 +14,8 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import FlowRunFilter
 from prefect.client.schemas.objects import State
 
-from clipping.settings import Execution, Recipe
+from clipping.config.execution import Execution
+from clipping.config.recipe import Recipe
 from tests.media import FFMPEG, counter_video, read_numbers, steady
 
 pytestmark = pytest.mark.usefixtures("prefect_ray")
@@ -41,7 +42,7 @@ def clip(
     videos: Path, tmp_path: Path, execution: dict[str, Any] | None = None, **recipe: Any
 ) -> State[Any]:
     """Run the flow as the command line does."""
-    from flows.clip_flow import clip_flow
+    from clipping.orchestration.flow import clip_flow
 
     return clip_flow(
         input=[str(videos)],
@@ -281,7 +282,8 @@ def test_nvenc_without_a_gpu_is_told_at_once(videos: Path, tmp_path: Path) -> No
 
 def test_no_more_than_a_window_is_in_flight(tmp_path: Path) -> None:
     """Forty chunks: what is submitted and not done never exceeds the slots and a few."""
-    from flows import campaign, submitting
+    from clipping.orchestration import run as campaign
+    from clipping.orchestration import task_window as submitting
 
     counter_video(tmp_path / "long.mp4", *steady(1000, 25), size=(64, 48))
     most = 0

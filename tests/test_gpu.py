@@ -8,15 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from clipping import ffmpeg, process
-from clipping.chunk_work import plan_chunks, probe_file
-from clipping.encoders import ENCODERS, Rate
+from clipping.config.execution import Execution
+from clipping.config.recipe import Recipe
 from clipping.errors import FailureKind, FfmpegError
-from clipping.ffmpeg import input_url
+from clipping.ffmpeg import process
+from clipping.ffmpeg.commands import encoder_trial_command, input_url
+from clipping.ffmpeg.encoders import ENCODERS, Rate
+from clipping.media.transcode import Job, transcode
 from clipping.models import ClipRecord, ClipStatus, SourceFile
-from clipping.reading import Reading
-from clipping.settings import Execution, Recipe
-from clipping.transcoding import Job, transcode
+from clipping.run.chunk import plan_chunks, probe_file
+from clipping.storage.source import Reading
 from tests.conftest import Make
 from tests.media import FFMPEG, counter_video, read_numbers, steady
 from tests.media import ffmpeg as run_ffmpeg
@@ -37,7 +38,7 @@ def gpu() -> None:
 
 def nvenc_kind() -> FailureKind | None:
     """How a test encode with NVENC ends here; None if it works."""
-    command = ffmpeg.encoder_trial_command(FFMPEG, ENCODERS["h264_nvenc"], Rate(quality=23))
+    command = encoder_trial_command(FFMPEG, ENCODERS["h264_nvenc"], Rate(quality=23))
     try:
         process.run(command, what="a test encode")
     except FfmpegError as error:

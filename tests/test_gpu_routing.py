@@ -20,8 +20,9 @@ import pytest
 import ray
 from prefect.client.schemas.objects import State
 
-from clipping.cluster import survey
-from clipping.settings import Execution, Recipe
+from clipping.cluster.ray_session import survey
+from clipping.config.execution import Execution
+from clipping.config.recipe import Recipe
 from tests.conftest import start_ray
 from tests.media import FFMPEG, counter_video, read_numbers, steady
 from tests.test_flow import manifest, newest_artifact, newest_task_runs
@@ -122,7 +123,7 @@ class Site:
 
     def clip(self, encoder: str, **execution: Any) -> State[Any]:
         """Clips of a second each, one to a chunk."""
-        from flows.clip_flow import clip_flow
+        from clipping.orchestration.flow import clip_flow
 
         given = {
             "num_clips_per_chunk": 1, "nb_streams_per_gpu": 2, "retry_delay_s": 0.2,

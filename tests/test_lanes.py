@@ -6,11 +6,11 @@ import pickle
 
 import pytest
 
-from clipping.cluster import Cluster, Node, Request
-from clipping.encoders import ENCODERS
+from clipping.cluster.placement import cpu_placement, gpu_placement, probe_request
+from clipping.cluster.resources import Cluster, Node, Request
+from clipping.config.load import Settings, resolve
 from clipping.errors import ClippingError, FailureKind, UsageError
-from clipping.lanes import cpu_lane, gpu_lane, probe_request
-from clipping.settings import Settings, resolve
+from clipping.ffmpeg.encoders import ENCODERS
 
 
 def node(name: str, **resources: float) -> Node:
@@ -32,7 +32,9 @@ def settings(**given: object) -> Settings:
 @pytest.mark.parametrize(("streams", "share"), [(1, 1.0), (2, 0.5), (3, 0.3333), (7, 0.1428)])
 def test_a_gpu_takes_as_many_chunks_as_it_has_streams(streams: int, share: float) -> None:
     """Shares are floored to Ray's four digits, so that the last one fits as well."""
-    lane = gpu_lane(settings(encoder="h264_nvenc", nb_streams_per_gpu=streams), Cluster((TAGGED,)))
+    lane = gpu_placement(
+        settings(encoder="h264_nvenc", nb_streams_per_gpu=streams), Cluster((TAGGED,))
+    )
     assert lane is not None
     assert lane.request.gpus == share
     assert lane.slots == streams
@@ -41,7 +43,7 @@ def test_a_gpu_takes_as_many_chunks_as_it_has_streams(streams: int, share: float
 def test_an_nvenc_chunk_asks_for_a_unit_of_the_tag() -> None:
     """And of nothing that would throw its worker process away, or run it twice unseen."""
     given = settings(encoder="h264_nvenc", nvenc_resource="nvenc")
-    lane = gpu_lane(given, Cluster((CPU, TAGGED, UNTAGGED)), ["x", "u"])
+    lane = gpu_placement(given, Cluster((CPU, TAGGED, UNTAGGED)), ["x", "u"])
     assert lane is not None
     assert lane.slots == 3
     assert lane.request.options() == {
@@ -53,10 +55,10 @@ def test_an_nvenc_chunk_asks_for_a_unit_of_the_tag() -> None:
 def test_a_cpu_chunk_asks_for_cpus_only() -> None:
     """Without a tag of its own; with one, for so little of it that it is only a label."""
     given = settings(encoder="auto")
-    lane = cpu_lane(given, Cluster((CPU, TAGGED)))
+    lane = cpu_placement(given, Cluster((CPU, TAGGED)))
     assert lane is not None
     assert lane.request.options() == {"num_cpus": 1, "max_retries": 0}
-    tagged = cpu_lane(settings(cpu_resource="cpus"), Cluster((CPU, node("d", CPU=8, cpus=1))))
+    tagged = cpu_placement(settings(cpu_resource="cpus"), Cluster((CPU, node("d", CPU=8, cpus=1))))
     assert tagged is not None
     assert tagged.slots == 8
     assert probe_request(settings(cpu_resource="cpus"), Cluster((CPU,))) == Request(1)
@@ -65,8 +67,8 @@ def test_a_cpu_chunk_asks_for_cpus_only() -> None:
 def test_nodes_that_cannot_encode_are_no_slots() -> None:
     """What a test encode found out is left out of the count and of what Ray may choose."""
     given = settings(encoder="auto")
-    both = gpu_lane(given, Cluster((TAGGED, UNTAGGED)))
-    one = gpu_lane(given, Cluster((TAGGED, UNTAGGED)), ["u"])
+    both = gpu_placement(given, Cluster((TAGGED, UNTAGGED)))
+    one = gpu_placement(given, Cluster((TAGGED, UNTAGGED)), ["u"])
     assert both is not None
     assert one is not None
     assert (both.slots, one.slots) == (9, 3)
@@ -76,7 +78,7 @@ def test_the_cpu_lane_leaves_the_gpus_chunks_their_cpus() -> None:
     """Three NVENC chunks take three of the tagged node's eight CPUs."""
     given = settings(encoder="auto", nvenc_resource="nvenc")
     cluster = Cluster((CPU, TAGGED))
-    lane = cpu_lane(given, cluster, gpu_lane(given, cluster))
+    lane = cpu_placement(given, cluster, gpu_placement(given, cluster))
     assert lane is not None
     assert lane.slots == 13
 
@@ -87,7 +89,7 @@ def test_which_lanes_a_run_has() -> None:
 
     def lanes(**given: object) -> list[str | None]:
         chosen = settings(**given)
-        both = (gpu_lane(chosen, cluster), cpu_lane(chosen, cluster))
+        both = (gpu_placement(chosen, cluster), cpu_placement(chosen, cluster))
         return [lane.encoder if lane else None for lane in both]
 
     assert lanes() == [None, "libx264"]
@@ -99,7 +101,7 @@ def test_which_lanes_a_run_has() -> None:
 
 def test_what_nobody_offers_is_told() -> None:
     """What was asked, what each kind of node has, the line that would provide it."""
-    lane = gpu_lane(settings(encoder="h264_nvenc", nvenc_resource="nvenc"), Cluster(()))
+    lane = gpu_placement(settings(encoder="h264_nvenc", nvenc_resource="nvenc"), Cluster(()))
     assert lane is not None
     with pytest.raises(UsageError) as caught:
         Cluster((CPU, node("d", CPU=8), UNTAGGED)).require(lane.request)
@@ -115,7 +117,7 @@ def test_what_nobody_offers_is_told() -> None:
 
 def test_what_an_autoscaler_can_add_counts() -> None:
     """A kind of node that it knows is enough to begin; another kind is named."""
-    lane = gpu_lane(settings(encoder="h264_nvenc", nvenc_resource="nvenc"), Cluster(()))
+    lane = gpu_placement(settings(encoder="h264_nvenc", nvenc_resource="nvenc"), Cluster(()))
     assert lane is not None
     Cluster((CPU,), ({"CPU": 4, "GPU": 1, "nvenc": 3},)).require(lane.request)
     with pytest.raises(UsageError, match="an autoscaler can add 4 CPU and 1 GPU"):

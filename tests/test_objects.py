@@ -13,15 +13,17 @@ from pathlib import Path
 import pytest
 import s3fs
 
-from clipping import remote
-from clipping.chunk_work import make_chunk, plan_chunks, probe_file
+from clipping.config.execution import Execution
+from clipping.config.recipe import Recipe
+from clipping.dataset.resume import done_clips
 from clipping.errors import ClippingError, FailureKind, StorageError, UsageError
-from clipping.inputs import check_input, find_sources
-from clipping.lease import held_lease
 from clipping.models import ChunkRecord, ClipStatus, SourceFile
-from clipping.outputs import ObjectOutput, open_output
-from clipping.resuming import done_clips
-from clipping.settings import Execution, Recipe
+from clipping.run.chunk import make_chunk, plan_chunks, probe_file
+from clipping.storage import object_store
+from clipping.storage.discover import check_input, find_sources
+from clipping.storage.lease import held_lease
+from clipping.storage.objects import ObjectOutput
+from clipping.storage.outputs import open_output
 from tests.media import counter_video, large_video, read_numbers, steady
 from tests.stores import S3, Seen, web_server
 
@@ -48,11 +50,13 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> bytes:
 
 
 def put(key: str, content: bytes) -> None:
-    remote.write(f"s3://videos/{key}", content)
+    object_store.write(f"s3://videos/{key}", content)
 
 
 def keys(prefix: str) -> list[str]:
-    return [o.uri.removeprefix("s3://videos/") for o in remote.listing(f"s3://videos/{prefix}")]
+    return [
+        o.uri.removeprefix("s3://videos/") for o in object_store.listing(f"s3://videos/{prefix}")
+    ]
 
 
 def clip_all(file: SourceFile, out: str = OUT) -> list[ChunkRecord]:
@@ -65,7 +69,7 @@ def clip_all(file: SourceFile, out: str = OUT) -> list[ChunkRecord]:
 
 
 def numbers(uri: str, tmp_path: Path) -> list[int]:
-    remote.download(uri, tmp_path / "clip.mp4")
+    object_store.download(uri, tmp_path / "clip.mp4")
     return [n for _, n in read_numbers(tmp_path / "clip.mp4")]
 
 
@@ -338,9 +342,9 @@ def test_faults_are_tried_again_and_nothing_is_lost(
     s3.fault = lambda _seen: ""
     assert hit[0] >= 5
     assert_all_exact(records, tmp_path)
-    for each in remote.listing(f"{OUT}/metas/"):
-        values = json.loads(remote.read(each.uri) or b"")
-        there = remote.look(values["clip_location"])
+    for each in object_store.listing(f"{OUT}/metas/"):
+        values = json.loads(object_store.read(each.uri) or b"")
+        there = object_store.look(values["clip_location"])
         assert there is not None
         assert there.size == values["num_bytes"]
 
@@ -358,7 +362,7 @@ def test_a_store_that_stays_away_is_named_and_resumed(s3: S3, counter: bytes) ->
     )
     with pytest.raises(StorageError, match="cannot write s3://videos/out/clips/") as error:
         make_chunk(chunk, RECIPE, Execution(), output)
-    assert error.value.kind.passes
+    assert error.value.kind.is_transient
     s3.fault = lambda _seen: ""
     sizes = output.sizes("clips")
     done = done_clips(output, chunk, RECIPE.digest(), sizes, retry_failed=False)
@@ -396,16 +400,16 @@ def test_denied_is_said_with_what_to_do(
 ) -> None:
     """Missing credentials are an error of one line that is not tried again."""
     s3fs.S3FileSystem.clear_instance_cache()
-    remote._filesystem.cache_clear()
+    object_store._filesystem.cache_clear()
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.delenv(name)
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     s3.seen.clear()
     with pytest.raises(StorageError, match=r"access denied .*credentials") as error:
-        remote.look("s3://videos/in.mp4")
-    assert not error.value.kind.passes
-    remote._filesystem.cache_clear()
+        object_store.look("s3://videos/in.mp4")
+    assert not error.value.kind.is_transient
+    object_store._filesystem.cache_clear()
     s3fs.S3FileSystem.clear_instance_cache()
 
 
@@ -437,11 +441,11 @@ def test_one_run_holds_a_prefix() -> None:
 @pytest.mark.usefixtures("s3")
 def test_a_lease_is_renewed_while_it_is_held(monkeypatch: pytest.MonkeyPatch) -> None:
     """Or a long run would lose it; and it is gone when the run has ended."""
-    monkeypatch.setattr("clipping.lease._RENEW_SECONDS", 0.05)
+    monkeypatch.setattr("clipping.storage.lease._RENEW_SECONDS", 0.05)
     with open_output(OUT).claimed():
-        first = remote.read(f"{OUT}/.locks/all.json")
+        first = object_store.read(f"{OUT}/.locks/all.json")
         time.sleep(0.5)
-        second = remote.read(f"{OUT}/.locks/all.json")
+        second = object_store.read(f"{OUT}/.locks/all.json")
         assert json.loads(second or b"")["renewed"] > json.loads(first or b"")["renewed"]
         assert json.loads(second or b"")["id"] == json.loads(first or b"")["id"]
     assert keys("out/.locks") == []
@@ -469,6 +473,6 @@ def test_an_output_in_no_bucket_is_told() -> None:
 )
 def test_the_lease_of_a_dead_run_is_taken_over(values: dict[str, object], *, is_free: bool) -> None:
     """Dead means: not renewed for minutes, or a process of this machine that is gone."""
-    remote.write(f"{OUT}/.locks/all.json", json.dumps({"id": "x", **values}).encode())
+    object_store.write(f"{OUT}/.locks/all.json", json.dumps({"id": "x", **values}).encode())
     with held_lease(f"{OUT}/.locks", "all", lambda _a, _b: True) as holder:
         assert (holder is None) == is_free

@@ -10,9 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clipping.frames import FrameTimes, pack, unpack
 from clipping.models import Chunk, Source, SourceFile, VideoFacts
-from clipping.planning import chunks, clips, exact, runs, stride_spans
+from clipping.plan.chunks import chunks
+from clipping.plan.clips import clips
+from clipping.plan.frame_times import FrameTimes, pack, unpack
+from clipping.plan.segments import runs
+from clipping.plan.spans import exact, stride_spans
 
 seconds = st.fractions(min_value=Fraction(1, 100), max_value=50, max_denominator=1000)
 steps = st.lists(st.integers(1, 5000), min_size=1, max_size=300)
@@ -37,7 +40,7 @@ def source_of(times: FrameTimes) -> Source:
         field_order="progressive", sample_aspect_ratio=None, time_base=times.time_base,
         average_rate=None, nominal_rate=None, bit_rate=1000, bit_rate_estimated=False,
         first_pts=times.first, end_pts=times.end, frame_count=len(times.pts),
-        nominal_duration=times.nominal, index="packets", seekable=True, tidy_seek=True,
+        nominal_duration=times.nominal, index="packets", seekable=True, seeks_exactly=True,
     )  # fmt: skip
     return Source(file=file, video=video, audio=())
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from clipping.settings import Execution, Recipe, Settings
+from clipping.config.execution import Execution
+from clipping.config.load import Settings
+from clipping.config.recipe import Recipe
 
 README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
 

@@ -13,13 +13,14 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from clipping import remote
+from clipping.config.execution import Execution
+from clipping.config.recipe import Recipe
+from clipping.dataset.merge import merge_manifests
 from clipping.errors import UsageError
-from clipping.merging import merge_manifests
-from clipping.outputs import open_output
-from clipping.settings import Execution, Recipe
-from clipping.shards import manifest_name
-from flows.clip_flow import clip_flow
+from clipping.orchestration.flow import clip_flow
+from clipping.plan.shards import manifest_name
+from clipping.storage import object_store
+from clipping.storage.outputs import open_output
 from tests.media import counter_video, read_numbers, steady
 from tests.stores import KEY_ID, S3, SECRET, Seen, web_server
 from tests.test_command_line import command, left_over
@@ -49,16 +50,16 @@ def put_videos(tmp_path: Path, count: int) -> None:
     for i in range(count):
         path = tmp_path / f"{i}.mp4"
         counter_video(path, *steady(75 + i, 25))
-        remote.write(f"s3://videos/in/{i}.mp4", path.read_bytes())
+        object_store.write(f"s3://videos/in/{i}.mp4", path.read_bytes())
 
 
 def exact_clips(tmp_path: Path) -> int:
     """How many clips there are; each holds its 25 consecutive frames from its start."""
-    remote.download("s3://videos/out/manifest.parquet", tmp_path / "manifest.parquet")
+    object_store.download("s3://videos/out/manifest.parquet", tmp_path / "manifest.parquet")
     rows = pq.read_table(tmp_path / "manifest.parquet").to_pylist()
     for row in rows:
         assert row["status"] == "written"
-        remote.download(row["location"], tmp_path / "clip.mp4")
+        object_store.download(row["location"], tmp_path / "clip.mp4")
         shown = [n for _, n in read_numbers(tmp_path / "clip.mp4")]
         assert shown == list(range(row["start_frame"], row["end_frame"]))
         assert len(shown) in (25, 24)
@@ -100,7 +101,7 @@ def test_from_bucket_to_bucket_and_no_secret_left(
     files = [p for p in Path(home["HOME"]).rglob("*") if p.is_file()]
     files += [p for p in Path(home["RAY_TMPDIR"]).rglob("*") if p.is_file()]
     contents = [p.read_bytes() for p in files]
-    contents += [remote.read(o.uri) or b"" for o in remote.listing("s3://videos/out/")]
+    contents += [object_store.read(o.uri) or b"" for o in object_store.listing("s3://videos/out/")]
     assert any(p.suffix == ".db" for p in files), "Prefect's database is among what is searched"
     assert len(contents) > len(files) > 20
     for word in (SECRET, SIGNATURE):
@@ -128,11 +129,11 @@ def test_killed_in_the_middle_and_run_again(home: dict[str, str], s3: S3, tmp_pa
     while left_over(home) and time.monotonic() < deadline:
         time.sleep(0.5)
     assert left_over(home) == []
-    before = {o.uri: o.tag for o in remote.listing("s3://videos/out/clips/")}
+    before = {o.uri: o.tag for o in object_store.listing("s3://videos/out/clips/")}
     again = subprocess.run(run, check=False, env=home, capture_output=True, text=True, timeout=150)
     assert again.returncode == 0, again.stderr
     assert exact_clips(tmp_path) == 20
-    after = {o.uri: o.tag for o in remote.listing("s3://videos/out/clips/")}
+    after = {o.uri: o.tag for o in object_store.listing("s3://videos/out/clips/")}
     proved = {u for u in before if after[u] == before[u]}
     assert len(before) - len(proved) <= 2, "at most the clips whose record was under way"
 
@@ -156,7 +157,7 @@ def test_shards_share_one_output_and_merge(tmp_path: Path, s3: S3) -> None:
             input=["s3://videos/in"], output=output.location("").rstrip("/"), recipe=recipe,
             execution=Execution(shard=shard),
         )  # fmt: skip
-        remote.download(f"s3://videos/out/{manifest_name(shard)}", tmp_path / "part.parquet")
+        object_store.download(f"s3://videos/out/{manifest_name(shard)}", tmp_path / "part.parquet")
         parts.append(set(pq.read_table(tmp_path / "part.parquet")["source"].to_pylist()))
         if shard == "1/2":
             with pytest.raises(UsageError, match="shards 2/2 have left no manifest"):
@@ -165,7 +166,7 @@ def test_shards_share_one_output_and_merge(tmp_path: Path, s3: S3) -> None:
     assert not parts[0] & parts[1]
     assert "30 clips of 2 shards in s3://videos/out/manifest.parquet" in merge_manifests(output)
     assert exact_clips(tmp_path) == 30
-    remote.write("s3://videos/out/manifests/1-of-3.parquet", b"of another split")
+    object_store.write("s3://videos/out/manifests/1-of-3.parquet", b"of another split")
     with pytest.raises(UsageError, match="different counts"):
         merge_manifests(output)
 

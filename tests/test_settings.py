@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from clipping.cli import main, parse
+from clipping.config.execution import Execution, allowed_failures
+from clipping.config.load import resolve
+from clipping.config.recipe import Recipe
 from clipping.errors import UsageError
-from clipping.settings import Execution, Recipe, allowed_failures, resolve
-from flows.cli import main, parse
 
 SEED_DEFAULTS = {
     "num_cpus_per_worker": 6.0,
@@ -117,7 +119,7 @@ def test_a_mistake_in_the_environment_is_one_line_too(
     """The environment is checked like the flags."""
     monkeypatch.setenv("CLIPPING_CLIP_LEN_S", "long")
     assert main([]) == 2
-    assert capsys.readouterr().err.startswith("flows/clip_flow.py: clip_len_s:")
+    assert capsys.readouterr().err.startswith("clip-videos: clip_len_s:")
 
 
 @pytest.mark.parametrize(

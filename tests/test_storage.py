@@ -12,12 +12,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from clipping.dataset.layout import record_name
 from clipping.errors import FailureKind, StorageError, UsageError
-from clipping.inputs import find_sources
-from clipping.outputs import open_output
-from clipping.records import record_name
-from clipping.scratch import scratch_folder
-from clipping.shards import in_shard
+from clipping.plan.shards import in_shard
+from clipping.storage.discover import find_sources
+from clipping.storage.outputs import open_output
+from clipping.storage.scratch import scratch_folder
 
 ENDINGS = [".mp4", ".mov"]
 

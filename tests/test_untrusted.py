@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from clipping import probing
-from clipping.chunk_work import probe_file
+from clipping.config.execution import Execution
 from clipping.errors import FailureKind
-from clipping.inputs import find_sources
+from clipping.media import probe as probing
 from clipping.models import ProbedSource
-from clipping.settings import Execution
+from clipping.run.chunk import probe_file
+from clipping.storage.discover import find_sources
 from tests.media import FFMPEG, counter_video, steady
 from tests.stores import Seen, web_server
 

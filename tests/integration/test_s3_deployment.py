@@ -9,7 +9,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from clipping import remote
+from clipping.storage import object_store
 from tests.integration.conftest import FRAMES, RATE, documented_site
 from tests.integration.postgres import binary, postgres
 from tests.media import counter_video, read_numbers, steady
@@ -20,10 +20,10 @@ pytestmark = pytest.mark.integration
 
 def shown(prefix: str, scratch: Path) -> dict[tuple[str, int], list[int]]:
     """The frames of every clip that the manifest there names, by source and number."""
-    remote.download(f"{prefix}/manifest.parquet", scratch / "manifest.parquet")
+    object_store.download(f"{prefix}/manifest.parquet", scratch / "manifest.parquet")
     frames: dict[tuple[str, int], list[int]] = {}
     for row in pq.read_table(scratch / "manifest.parquet").to_pylist():
-        remote.download(row["location"], scratch / "clip.mp4")
+        object_store.download(row["location"], scratch / "clip.mp4")
         numbers = [n for _, n in read_numbers(scratch / "clip.mp4")]
         frames[row["source"], row["number"]] = numbers
     return frames
@@ -33,7 +33,7 @@ def test_the_documented_commands_clip_a_bucket(s3: S3, tmp_path: Path) -> None:
     """Nightly and by hand, clips are exact; the database holds no secret afterwards."""
     for name, frames in FRAMES.items():
         counter_video(tmp_path / "video.mp4", *steady(frames, RATE))
-        remote.write(f"s3://videos/in/{name}", (tmp_path / "video.mp4").read_bytes())
+        object_store.write(f"s3://videos/in/{name}", (tmp_path / "video.mp4").read_bytes())
     values = {
         "CLIPPING_INPUT": "s3://videos/in",
         "CLIPPING_OUTPUT": "s3://videos/clips",

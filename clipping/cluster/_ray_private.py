@@ -1,0 +1,77 @@
+"""The calls into Ray's private modules: each has a reason, and a fallback if Ray changes.
+
+Everything else in this package uses Ray's public API.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager, suppress
+from typing import Any
+
+__all__ = ["addable_nodes", "quiet_lost_nodes", "starting_ray"]
+
+# For the processes that Ray starts; a value that the user has set stays.
+_ENVIRONMENT = {
+    "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+}
+
+
+@contextmanager
+def starting_ray() -> Generator[None]:
+    """The environment in which Ray is to be started; what it was before comes back.
+
+    Under `uv run`, Ray would start every worker by another `uv run`, in a copy of the working
+    folder; the workers are to use the environment that is there. Ray reads that switch when it
+    is imported, so that a program which has imported Ray needs its module's constant changed.
+    """
+    added = {name: value for name, value in _ENVIRONMENT.items() if name not in os.environ}
+    os.environ.update(added)
+    constants: Any = None
+    name = "RAY_ENABLE_UV_RUN_RUNTIME_ENV"
+    with suppress(ImportError):  # then the environment alone has to do
+        constants = importlib.import_module("ray._private.ray_constants")
+    before = getattr(constants, name, None)
+    if name in added and before is not None:
+        setattr(constants, name, False)
+    try:
+        yield
+    finally:
+        for each in added:
+            os.environ.pop(each, None)
+        if name in added and before is not None:
+            setattr(constants, name, before)
+
+
+def quiet_lost_nodes() -> None:
+    """Keep the last words of lost nodes' daemons, pages of them, off this process's screen.
+
+    Ray has no setting for it; the flow itself says that a node is gone. Without the module, the
+    words are printed.
+    """
+    with suppress(ImportError):
+        worker: Any = importlib.import_module("ray._private.worker")
+        worker.print_to_stdstream = _say_nothing
+
+
+def _say_nothing(*_arguments: Any, **_options: Any) -> None:
+    pass
+
+
+def addable_nodes() -> tuple[Mapping[str, float], ...]:
+    """The kinds of node, by their resources, that the cluster's autoscaler may add.
+
+    Ray has no public call for it; nothing is known through a Ray client (`ray://`), nor of
+    autoscalers that keep their configuration to themselves.
+    """
+    try:
+        state: Any = importlib.import_module("ray._private.state").state
+        config = state.get_cluster_config()
+        groups: list[Any] = list(config.node_group_configs) if config else []
+        return tuple(dict(group.resources) for group in groups if group.max_count != 0)
+    except Exception:  # a private call: whatever it does, then nothing is known
+        return ()

@@ -1,0 +1,89 @@
+"""Whether NVENC works somewhere: a test encode of three frames, and what it says.
+
+What a node offers to Ray is what somebody wrote down; a GPU may have no encoder (A100, H100),
+its driver may be too old for this ffmpeg, and ffmpeg may have been built without it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, cast
+
+import ray
+from ray.exceptions import RayError
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from clipping.cluster.resources import Cluster, Node, Request
+from clipping.config.load import Settings
+from clipping.errors import ClippingError, UsageError
+from clipping.ffmpeg.encoder_check import Trial, try_encoder
+from clipping.ffmpeg.encoders import Rate, candidates
+
+__all__ = ["require_here", "try_kinds"]
+
+_ANSWER_SECONDS = 12.0
+
+
+def _rate(settings: Settings) -> Rate:
+    row = next(r for r in candidates(settings.encoder) if r.on_gpu)
+    if settings.use_input_bit_rate:
+        return Rate(bit_rate=1_000_000)
+    return Rate(quality=row.default_quality if settings.quality is None else settings.quality)
+
+
+def require_here(settings: Settings) -> None:
+    """Raise UsageError if only NVENC may encode, only on this machine, and it cannot.
+
+    To be called before Ray is started, which takes seconds and would change nothing.
+    """
+    if settings.cpu_encoder or not settings.may_use_nvenc or settings.ray_address:
+        return
+    if ray.is_initialized():
+        return
+    trial = try_encoder(settings.ffmpeg_binary, settings.encoder, _rate(settings))
+    if trial.works is False:
+        raise UsageError(
+            f"{settings.encoder} does not work on this machine: {trial.text}. Choose --encoder"
+            " auto or libx264, or the --ray-address of a cluster that has NVENC",
+            trial.kind,
+        )
+
+
+def try_kinds(cluster: Cluster, request: Request, settings: Settings) -> dict[str, Trial]:
+    """A test encode on one node of each kind that offers what a chunk asks for, all at once.
+
+    By kind. Asks Ray for what a chunk asks for, less the CPU: without its share of a GPU, Ray
+    would hide the GPU from it.
+    """
+    first: dict[str, Node] = {}
+    for node in cluster.serving(request).nodes:
+        first.setdefault(node.kind, node)
+    name = next(r.name for r in candidates(settings.encoder) if r.on_gpu)
+    api = cast(Any, ray)
+    asked: dict[Any, str] = {}
+    for kind, node in first.items():
+        here = NodeAffinitySchedulingStrategy(node.id, soft=False)
+        options: dict[str, Any] = {
+            **Request(0, request.gpus, request.tags).options(),
+            "scheduling_strategy": here,
+        }
+        trial = api.remote(**options)(try_encoder)
+        asked[trial.remote(settings.ffmpeg_binary, name, _rate(settings))] = kind
+    if not asked:
+        return {}
+    ready, late = api.wait(list(asked), num_returns=len(asked), timeout=_ANSWER_SECONDS)
+    for reference in late:
+        api.cancel(reference)
+    silent = Trial(None, f"did not answer in {_ANSWER_SECONDS:g} s")
+    found: Mapping[str, Trial] = {asked[r]: _answer(r) for r in ready}
+    return {kind: found.get(kind, silent) for kind in first}
+
+
+def _answer(reference: Any) -> Trial:
+    try:
+        return cast(Trial, ray.get(reference))
+    except RayError as error:
+        words = str(error).strip().splitlines()[0][:200]
+        return Trial(None, f"the test encode was lost: {words}")
+    except ClippingError as error:
+        return Trial(False, error.message, error.kind)

@@ -1,0 +1,1 @@
+"""What an output holds: names, records, the manifest, what an earlier run has done."""

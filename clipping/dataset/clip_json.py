@@ -1,0 +1,60 @@
+"""The JSON beside a clip: the keys of NeMo Curator's ClipWriterStage first, then ours. Pure."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from clipping.models import ClipRecord, ClipStatus, Source, Span
+
+__all__ = ["meta", "span_seconds"]
+
+
+def span_seconds(span: Span) -> list[float]:
+    """A span as the two decimal seconds that people read."""
+    return [float(span.start), float(span.end)]
+
+
+def meta(source: Source, record: ClipRecord, recipe_digest: str, ffmpeg_version: str) -> str:
+    """The record of one clip as JSON text.
+
+    Keys up to `windows` are read by NeMo Curator's downstream stages.
+    """
+    clip, video = record.clip, source.video
+    seconds = (clip.end_pts - clip.start_pts) * video.time_base
+    values: dict[str, Any] = {
+        "span_uuid": clip.id,
+        "source_video": source.file.uri,
+        "duration_span": span_seconds(clip.span),
+        "width_source": video.width,
+        "height_source": video.height,
+        "framerate_source": float(video.average_rate or video.frame_count / video.duration),
+        "clip_location": record.location,
+        "width": record.width,
+        "height": record.height,
+        "framerate": float(record.frames / seconds) if seconds > 0 else 0.0,
+        "num_frames": record.frames,
+        "video_codec": record.video_codec,
+        "num_bytes": record.bytes,
+        "valid": record.status is ClipStatus.WRITTEN,
+        "errors": list(record.errors),
+        "windows": [],
+        "source_key": source.file.key,
+        "source_fingerprint": source.file.fingerprint,
+        "span": [str(clip.span.start), str(clip.span.end)],
+        "start_frame": clip.start_frame,
+        "end_frame": clip.end_frame,
+        "start_pts": clip.start_pts,
+        "end_pts": clip.end_pts,
+        "time_base": str(video.time_base),
+        "recipe_digest": recipe_digest,
+        "ffmpeg_version": ffmpeg_version,
+        "encoder": record.encoder,
+        "decoder": record.decoder,
+        "node": record.node,
+        "sha256": record.sha256,
+        "audio": record.audio,
+        "seconds_spent": round(record.encode_seconds, 3),
+        "record": record.model_dump(mode="json"),
+    }
+    return json.dumps(values, indent=1, ensure_ascii=False)

@@ -1,0 +1,61 @@
+"""One manifest out of those that the runs of all shards left."""
+
+from __future__ import annotations
+
+import importlib
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from clipping.errors import UsageError
+from clipping.plan.shards import manifest_name
+from clipping.run.tally import count
+from clipping.storage.outputs import Output
+
+__all__ = ["merge_manifests"]
+
+
+def merge_manifests(output: Output) -> str:
+    """Join `manifests/*.parquet` into `manifest.parquet`, row group by row group.
+
+    Returns a line that says what was joined. Raises UsageError if a shard's manifest is
+    missing or shards of different counts lie there, StorageError.
+    """
+    names = _complete(set(output.sizes("manifests")), output.location("manifests"))
+    parquet: Any = importlib.import_module("pyarrow.parquet")
+    rows = 0
+    with tempfile.TemporaryDirectory(prefix="clipping-manifest-") as folder:
+        joined = Path(folder) / "manifest.parquet"
+        writer: Any = None
+        for name in names:
+            part = Path(folder) / "part.parquet"
+            output.fetch(f"manifests/{name}", part)
+            with parquet.ParquetFile(part) as file:
+                writer = writer or parquet.ParquetWriter(joined, file.schema_arrow)
+                for group in range(file.num_row_groups):
+                    table: Any = file.read_row_group(group)
+                    writer.write_table(table)
+                    rows += table.num_rows
+        writer.close()
+        output.publish(joined, "manifest.parquet")
+    where = output.location("manifest.parquet")
+    return f"{count(rows, 'clip')} of {count(len(names), 'shard')} in {where}"
+
+
+def _complete(there: set[str], where: str) -> list[str]:
+    """The manifests of all shards of one count, in order."""
+    counts = {name.removesuffix(".parquet").rpartition("-")[2] for name in there}
+    if not there:
+        raise UsageError(f"{where} holds no manifests; run the shards first (--shard 1/16 …)")
+    if len(counts) > 1:
+        kinds = ", ".join(sorted(counts))
+        raise UsageError(
+            f"{where} holds manifests of shards of different counts ({kinds}); remove the old ones"
+        )
+    shards = int(counts.pop())
+    wanted = [Path(manifest_name(f"{i}/{shards}")).name for i in range(1, shards + 1)]
+    missing = [f"{i}/{shards}" for i, name in enumerate(wanted, 1) if name not in there]
+    if missing:
+        shown = ", ".join(missing[:10]) + (" …" if len(missing) > 10 else "")
+        raise UsageError(f"{where}: shards {shown} have left no manifest yet; run them first")
+    return wanted

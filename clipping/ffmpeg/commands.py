@@ -1,0 +1,208 @@
+"""ffmpeg's argument lists and its words: pure, argv out and text in.
+
+Three ideas make cuts exact. `-copyts` keeps the source's PTS, so that `trim` and `select`
+choose frames by integer PTS; the seek only has to come early enough. `setpts` then moves the
+run's first frame to 0 by an exact integer. `-fps_mode passthrough` and the source's own time
+base carry every PTS unchanged into the mezzanine.
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from math import floor
+
+from clipping.ffmpeg.encoders import Encoder, Rate
+from clipping.ffmpeg.filters import Picture
+from clipping.models import VideoFacts
+from clipping.plan.segments import Run
+from clipping.plan.time_line import timescale
+
+__all__ = [
+    "DEMUXERS",
+    "audio_command",
+    "decode_command",
+    "encode_command",
+    "encoder_trial_command",
+    "input_url",
+    "seek_target",
+    "trial_command",
+]
+
+# What may be opened as a source. Playlists and scripts (hls, dash, concat, image patterns) are
+# left out on purpose: they make ffmpeg read other files and addresses.
+DEMUXERS = (
+    "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,mpegvideo,m4v,flv,ogg,asf,mxf,gxf,"
+    "nut,ivf,h264,hevc,obu,av1,dv,rm,wtv"
+)
+
+
+_QUIET = ["-hide_banner", "-nostdin", "-y", "-nostats"]
+
+
+# Seeking in these lands on the keyframe asked for; elsewhere it may land after it, so that we
+# ask for an earlier one (and the verification notices if that was not early enough).
+_LOOSE_SEEK_MARGIN = Fraction(2)
+
+
+def input_url(path: str) -> str:
+    """A local path as ffmpeg takes it literally (names may begin with `-`, hold `:` or `%`)."""
+    return f"file:{path}"
+
+
+def _input(url: str, *, threads: int, seek: Fraction | None) -> list[str]:
+    # Remote sources come through a server of our own on loopback; no other protocol is needed.
+    protocols = "file" if url.startswith("file:") else "http,tcp"
+    place = [] if seek is None else ["-noaccurate_seek", "-seek_timestamp", "1", "-ss", _us(seek)]
+    allowed = ["-protocol_whitelist", protocols, "-format_whitelist", DEMUXERS]
+    return ["-threads", str(threads), *place, *allowed, "-copyts", "-i", url]
+
+
+def _us(seconds: Fraction) -> str:
+    """Decimal seconds, rounded down to the microsecond that ffmpeg counts in."""
+    micro = floor(seconds * 1_000_000)
+    sign, micro = ("-", -micro) if micro < 0 else ("", micro)
+    return f"{sign}{micro // 1_000_000}.{micro % 1_000_000:06d}"
+
+
+def _selection(run: Run) -> list[str]:
+    """The run's frames and no others; of frames that share a PTS, the first."""
+    first, last = run.ranges[0][0], run.ranges[-1][1]
+    ascending = "(isnan(prev_selected_pts)+gt(pts,prev_selected_pts))"
+    inside = ""
+    if len(run.ranges) > 1:
+        inside = f"({'+'.join(f'gte(pts,{a})*lt(pts,{b})' for a, b in run.ranges)})*"
+    return [f"trim=start_pts={first}:end_pts={last}", f"select='{inside}{ascending}'"]
+
+
+def seek_target(keyframe: int | None, video: VideoFacts) -> Fraction | None:
+    """Where to ask ffmpeg to seek so that decoding starts at `keyframe` or before it.
+
+    Absolute seconds; None to start with the file.
+    """
+    if keyframe is None or not video.seekable:
+        return None
+    if keyframe <= video.first_pts:
+        return None
+    target = (Fraction(keyframe) + Fraction(1, 2)) * video.time_base
+    if not video.seeks_exactly:
+        target -= _LOOSE_SEEK_MARGIN
+    return target if target > video.first_pts * video.time_base else None
+
+
+def encode_command(
+    binary: str,
+    url: str,
+    video: VideoFacts,
+    run: Run,
+    picture: Picture,
+    encoder: Encoder,
+    *,
+    preset: str | None,
+    rate: Rate,
+    threads: int,
+    output: str,
+    from_start: bool = False,
+    hwaccel: bool = False,
+    talkative: bool = False,
+) -> list[str]:
+    """Encode a run's frames once, into one MP4 with an IDR at every clip boundary.
+
+    hwaccel: decode on the GPU; the frames stay there if the picture is made there.
+    """
+    origin = run.pts[0]
+    chain = [*_selection(run), f"setpts=PTS-({origin})", *picture.filters]
+    if picture.on_gpu and not encoder.on_gpu:
+        chain += ["hwdownload", "format=yuv420p"]
+    boundaries = ",".join(_us((b - origin) * video.time_base) for b in run.boundaries)
+    return [
+        binary,
+        *_QUIET,
+        *["-loglevel", f"repeat+level+{'info' if talkative else 'warning'}"],
+        *["-progress", "pipe:1", "-stats_period", "0.5"],
+        *(["-hwaccel", "cuda"] if hwaccel else []),
+        *(["-hwaccel_output_format", "cuda"] if hwaccel and picture.on_gpu else []),
+        *_input(
+            url,
+            threads=threads,
+            seek=None if from_start else seek_target(run.seek, video),
+        ),
+        *["-map", f"0:{video.stream}", "-an", "-sn", "-dn", "-map_metadata", "-1"],
+        *["-vf", ",".join(chain)],
+        *["-c:v", encoder.name, *encoder.options(preset, rate, threads)],
+        *["-fps_mode", "passthrough", "-enc_time_base", "demux"],
+        *(["-force_key_frames", boundaries] if boundaries else []),
+        *["-video_track_timescale", str(timescale(video.time_base))],
+        *["-f", "mp4", output],
+    ]
+
+
+def decode_command(
+    binary: str,
+    url: str,
+    stream: int,
+    *,
+    threads: int,
+    seek: Fraction | None = None,
+    end_pts: int | None = None,
+    frames: int | None = None,
+) -> list[str]:
+    """Decode only, up to `end_pts`, and have `showinfo` name every frame's PTS on stderr."""
+    trim = [f"trim=end_pts={end_pts}"] if end_pts is not None else []
+    return [
+        binary,
+        *_QUIET,
+        *["-loglevel", "repeat+level+info"],
+        *_input(url, threads=threads, seek=seek),
+        *["-map", f"0:{stream}", "-an", "-sn", "-dn"],
+        *["-vf", ",".join(["showinfo=checksum=0", *trim])],
+        *(["-frames:v", str(frames)] if frames else []),
+        *["-fps_mode", "passthrough", "-enc_time_base", "demux", "-f", "null", "-"],
+    ]
+
+
+def encoder_trial_command(binary: str, encoder: Encoder, rate: Rate) -> list[str]:
+    """Encode three small frames to nowhere, to learn whether an encoder works here."""
+    return [
+        binary,
+        *_QUIET,
+        *["-loglevel", "repeat+level+warning"],
+        *["-f", "lavfi", "-i", "color=black:s=256x256:r=30", "-frames:v", "3"],
+        *["-vf", "format=yuv420p", "-c:v", encoder.name, *encoder.options(None, rate, 1)],
+        *["-f", "null", "-"],
+    ]
+
+
+def trial_command(binary: str, url: str, stream: int, frames: int) -> list[str]:
+    """Decode the first frames of a source, to learn whether and as what they decode."""
+    return decode_command(binary, url, stream, threads=1, frames=frames)
+
+
+def audio_command(
+    binary: str,
+    url: str,
+    stream: int,
+    *,
+    start: Fraction,
+    end: Fraction,
+    seek: Fraction | None,
+    bit_rate: int,
+    output: str,
+) -> list[str]:
+    """Encode one audio track's `[start, end)` (absolute seconds) as AAC, from `start` exactly.
+
+    Silence fills what the source lacks, so that sound stays where it belongs.
+    """
+    chain = [
+        f"asetpts=PTS-({start.numerator}/{start.denominator})/TB",
+        "aresample=async=1:min_hard_comp=0.1:first_pts=0",
+    ]
+    return [
+        binary,
+        *_QUIET,
+        *["-loglevel", "repeat+level+warning"],
+        *["-progress", "pipe:1", "-stats_period", "0.5"],
+        *_input(url, threads=1, seek=seek),
+        *["-map", f"0:{stream}", "-vn", "-sn", "-dn", "-map_metadata", "-1"],
+        *["-af", ",".join(chain), "-t", _us(end - start)],
+        *["-c:a", "aac", "-b:a", str(bit_rate), "-f", "mp4", output],
+    ]

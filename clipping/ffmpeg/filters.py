@@ -1,0 +1,87 @@
+"""The filters that make a clip's picture of a source's. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from clipping.models import VideoFacts
+
+__all__ = ["Picture", "even_size", "gpu_picture", "picture_filters"]
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """The picture to make of a source: even size in pixels, and how to get there.
+
+    on_gpu: whether the filters take, and give, frames in a GPU's memory.
+    """
+
+    width: int
+    height: int
+    filters: tuple[str, ...]
+    on_gpu: bool = False
+
+
+def even_size(width: int, height: int) -> tuple[int, int]:
+    """4:2:0 needs even sides: an odd one loses its last row or column, a side of 1 is doubled."""
+    return max(2, width - width % 2), max(2, height - height % 2)
+
+
+def picture_filters(video: VideoFacts, *, tone_map: bool, deinterlace: bool) -> Picture:
+    """How a source's picture becomes 8-bit 4:2:0, limited range, progressive, of even size."""
+    width, height = even_size(video.width, video.height)
+    filters: list[str] = []
+    if deinterlace and video.field_order != "progressive":
+        filters.append("bwdif=mode=send_frame:parity=auto:deint=interlaced")
+    if tone_map and video.is_hdr:
+        # Inputs are named because an untagged stream makes zscale refuse the conversion.
+        matrix = "2020_ncl" if video.color_space in (None, "unknown") else "input"
+        primaries = "2020" if video.color_primaries in (None, "unknown") else "input"
+        span = "full" if video.color_range == "pc" else "limited"
+        filters += [
+            f"zscale=min={matrix}:pin={primaries}:rin={span}:t=linear:npl=100",
+            "format=gbrpf32le",
+            "zscale=p=bt709",
+            "tonemap=hable:desat=0",
+            "zscale=t=bt709:m=bt709:r=limited",
+            "format=yuv420p",
+        ]
+    else:
+        is_rgb = video.color_space == "gbr" or video.pixel_format.startswith(_RGB)
+        matrix = ":out_color_matrix=bt709" if is_rgb else ""
+        filters.append(
+            f"scale=out_range=limited{matrix}:flags=bicubic+accurate_rnd+full_chroma_int"
+        )
+        filters.append("format=yuv420p")
+        if is_rgb:
+            filters.append("setparams=color_primaries=bt709:color_trc=bt709:colorspace=bt709")
+    if video.width == 1 or video.height == 1:
+        filters.append(f"scale={width}:{height}:flags=neighbor")
+    elif (width, height) != (video.width, video.height):
+        filters.append(f"crop={width}:{height}:0:0")
+    return Picture(width, height, tuple(filters))
+
+
+def gpu_picture(video: VideoFacts, *, tone_map: bool, deinterlace: bool) -> Picture | str:
+    """The same picture made of frames in a GPU's memory, or why that cannot be.
+
+    Eight or more bits become 8-bit 4:2:0 there. What has no filter on the GPU that gives the
+    same picture is left to the CPU.
+    """
+    width, height = even_size(video.width, video.height)
+    reasons = {
+        "tone mapping": tone_map and video.is_hdr,
+        "deinterlacing": deinterlace and video.field_order != "progressive",
+        "a rotation": video.rotation % 360 != 0,
+        "an odd size": (width, height) != (video.width, video.height),
+        "full range": video.color_range == "pc" or video.pixel_format.startswith("yuvj"),
+        "RGB": video.color_space == "gbr" or video.pixel_format.startswith(_RGB),
+    }
+    for reason, holds in reasons.items():
+        if holds:
+            return reason
+    # The range is said as on the CPU, so that runs of either kind have the same parameter sets.
+    return Picture(width, height, ("scale_cuda=format=yuv420p", "setparams=range=limited"), True)
+
+
+_RGB = ("rgb", "bgr", "gbr", "argb", "abgr", "0rgb", "0bgr", "pal8", "x2rgb", "x2bgr")

@@ -1,0 +1,323 @@
+"""A source file to its facts and the presentation time of every frame.
+
+The frame times come from the packets (demuxed, not decoded), which costs a read of the file.
+A short trial decode proves that they can be trusted; where it disagrees (field-coded video, a
+start in mid-GOP, hidden frames, no timestamps), the whole file is decoded for its times.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import Any
+
+import av
+import av.error
+from av.stream import Discard, Disposition
+
+from clipping.errors import FailureKind, FfmpegError, SourceError
+from clipping.ffmpeg.commands import decode_command, trial_command
+from clipping.ffmpeg.failures import last_words
+from clipping.ffmpeg.showinfo import Decoded, decoded_times
+from clipping.models import AudioTrack, Source, SourceFile, VideoFacts
+from clipping.plan.frame_times import FrameTimes
+from clipping.storage.source import Reading
+
+__all__ = ["probe"]
+
+_TRIAL_FRAMES = 24
+
+
+_FIELD_ORDERS = ("unknown", "progressive", "tt", "bb", "tb", "bt")
+
+
+_TIDY = ("mov,", "matroska,")
+
+
+def probe(reading: Reading, binary: str) -> tuple[Source, FrameTimes]:
+    """Learn a source's facts and its frame times.
+
+    Raises SourceError, with a reason for a person, if it is not a playable video.
+    """
+    file = reading.file
+    _refuse_hopeless(reading)
+    try:
+        with reading.container() as container:
+            stream = _first_video(container, file)
+            header = _header(container, stream)
+            audio = tuple(_audio_tracks(container))
+            packets = _packets(reading, container, stream)
+        if packets.encrypted:
+            raise SourceError(f"{file.key}: the video is encrypted (DRM)")
+    except av.error.FFmpegError as error:
+        raise _unreadable(file, error) from None
+    trial = _trial(reading, header["stream"], binary)
+    times, origin = _times(reading, header, packets, trial, binary)
+    video = _facts(header, packets, trial, times, origin)
+    return Source(
+        file=file,
+        video=video,
+        audio=audio,
+        warnings=tuple(_warnings(header, packets, video)),
+    ), times
+
+
+@dataclass(slots=True)
+class _Packets:
+    """What demuxing told: times in time base units, sizes in bytes."""
+
+    pts: list[int] = field(default_factory=list[int])
+    keys: list[int] = field(default_factory=list[int])
+    last: tuple[int, int] = (-(1 << 62), 0)
+    untimed: int = 0
+    hidden: int = 0
+    size: int = 0
+    starts_with_key: bool = False
+    jump: int = 0
+    encrypted: bool = False
+    broke_off: str | None = None
+
+
+def _refuse_hopeless(reading: Reading) -> None:
+    """Name the usual impostors before ffmpeg calls them all invalid data."""
+    file, head = reading.file, reading.head(256)
+    if not head:
+        raise SourceError(f"{file.key}: the file is empty")
+    if head.startswith(b"version https://git-lfs"):
+        raise SourceError(f"{file.key}: a Git LFS pointer, not the video; run 'git lfs pull'")
+    if head.lstrip()[:1] == b"<" and b"html" in head.lower():
+        raise SourceError(f"{file.key}: an HTML page (a failed download?), not a video")
+    if head.startswith((b"#EXTM3U", b"ffconcat")):
+        raise SourceError(f"{file.key}: a playlist, not a video; playlists are not opened")
+
+
+def _unreadable(file: SourceFile, error: av.error.FFmpegError) -> SourceError:
+    reason = error.strerror or str(error)
+    if isinstance(error, (PermissionError, BlockingIOError)):
+        return SourceError(f"{file.key}: cannot be read: {reason}", FailureKind.IO)
+    if isinstance(error, av.error.ArgumentError):  # what the allow-list of formats answers
+        return SourceError(f"{file.key}: its format is not one of the video containers we open")
+    return SourceError(f"{file.key}: not a video that can be opened ({reason.lower()})")
+
+
+def _first_video(container: Any, file: SourceFile) -> Any:
+    """The first real video stream: cover art and tracks that say they are empty are not."""
+    pictures = 0
+    candidates: list[Any] = []
+    for stream in container.streams.video:
+        if stream.disposition & Disposition.attached_pic:
+            pictures += 1
+        else:
+            candidates.append(stream)
+    filled = [s for s in candidates if s.codec_context and s.width > 0]
+    if filled:
+        return filled[0]
+    if candidates:
+        codec = candidates[0].codec_context.name if candidates[0].codec_context else "its codec"
+        raise SourceError(f"{file.key}: the video stream ({codec}) has no picture size")
+    if pictures:
+        raise SourceError(f"{file.key}: only a cover picture, no video stream")
+    kinds = sorted({s.type for s in container.streams})
+    has = f"only {', '.join(kinds)}" if kinds else "no streams at all"
+    raise SourceError(f"{file.key}: no video stream ({has})")
+
+
+def _packets(reading: Reading, container: Any, stream: Any) -> _Packets:
+    index = reading.index()
+    if index is None:
+        return _read_packets(container, stream)
+    with index:
+        return _read_packets(index, index.streams[stream.index])
+
+
+def _read_packets(container: Any, stream: Any) -> _Packets:
+    for other in container.streams:
+        if other.index != stream.index:
+            other.discard = Discard.all
+    found = _Packets()
+    previous_dts: int | None = None
+    try:
+        for packet in container.demux(stream):
+            if packet.size == 0:
+                continue
+            found.size += packet.size
+            if not found.pts and not found.untimed and not found.hidden:
+                found.starts_with_key = packet.is_keyframe
+                found.encrypted = packet.has_sidedata("encryption_info")
+            if packet.dts is not None:
+                if previous_dts is not None:
+                    found.jump = max(found.jump, previous_dts - packet.dts)
+                previous_dts = packet.dts
+            if packet.is_discard:
+                found.hidden += 1
+                continue
+            if packet.pts is None:
+                found.untimed += 1
+                continue
+            found.pts.append(packet.pts)
+            if packet.pts >= found.last[0]:
+                found.last = (packet.pts, packet.duration or 0)
+            if packet.is_keyframe:
+                found.keys.append(packet.pts)
+    except (av.error.FFmpegError, IndexError) as error:
+        # IndexError: PyAV meets a stream that appears in mid-file.
+        found.broke_off = str(error)
+    return found
+
+
+def _header(container: Any, stream: Any) -> dict[str, Any]:
+    context = stream.codec_context
+    pixels = context.format
+    duration = Fraction(container.duration, av.time_base) if container.duration else None
+    sample_aspect = stream.sample_aspect_ratio
+    order = context.field_order
+    return {
+        "container": container.format.name,
+        "stream": stream.index,
+        "codec": context.codec.canonical_name,
+        "profile": context.profile,
+        "coded_width": stream.width,
+        "coded_height": stream.height,
+        "pixel_format": context.pix_fmt,
+        "bit_depth": max((c.bits for c in pixels.components), default=8) if pixels else 8,
+        "field_order": _FIELD_ORDERS[order] if order < len(_FIELD_ORDERS) else "unknown",
+        "sample_aspect_ratio": Fraction(sample_aspect) if sample_aspect else None,
+        "time_base": Fraction(stream.time_base),
+        "average_rate": _rate(stream.average_rate),
+        "nominal_rate": _rate(stream.base_rate),
+        "bit_rate": stream.bit_rate or 0,
+        "duration": duration,
+    }
+
+
+def _rate(rate: Any) -> Fraction | None:
+    return Fraction(rate) if rate else None
+
+
+def _audio_tracks(container: Any) -> Iterable[AudioTrack]:
+    for stream in container.streams.audio:
+        context = stream.codec_context
+        if context is None or not context.sample_rate:
+            continue
+        yield AudioTrack(
+            stream=stream.index,
+            codec=context.codec.canonical_name,
+            sample_rate=context.sample_rate,
+            channels=context.channels,
+            language=stream.language,
+        )
+
+
+def _trial(reading: Reading, stream: int, binary: str) -> Decoded:
+    file, trial = reading.file, Decoded()
+    command = trial_command(binary, reading.url, stream, _TRIAL_FRAMES)
+    try:
+        finished = reading.run(command, what=f"trial decode of {file.key}", on_line=trial.read)
+    except FfmpegError as error:
+        if error.kind.is_transient or error.kind is FailureKind.NO_ENCODER:
+            raise
+        words = error.message.partition("ffmpeg ended with ")[2].partition(": ")[2]
+        raise SourceError(f"{file.key}: no frame can be decoded ({words})") from None
+    if not trial.pts and not trial.untimed:
+        words = last_words(finished.stderr) or "the decoder gave none"
+        raise SourceError(f"{file.key}: no frame can be decoded ({words})")
+    return trial
+
+
+def _times(
+    reading: Reading,
+    header: dict[str, Any],
+    packets: _Packets,
+    trial: Decoded,
+    binary: str,
+) -> tuple[FrameTimes, str]:
+    file = reading.file
+    time_base: Fraction = header["time_base"]
+    if packets.jump * time_base > 1:
+        seconds = float(packets.jump * time_base)
+        raise SourceError(
+            f"{file.key}: timestamps jump back by {seconds:.3f} s in mid-file (joined recordings?);"
+            " remux it into one timeline first"
+        )
+    if packets.pts and not packets.untimed and packets.starts_with_key:
+        last = packets.last[1]
+        times = FrameTimes.of(packets.pts, packets.keys, last, time_base)
+        expected = list(times.pts[: len(trial.pts)])
+        if sorted(set(trial.pts)) == expected and not trial.untimed:
+            return times, "packets"
+    command = decode_command(binary, reading.url, header["stream"], threads=1)
+    try:
+        whole = decoded_times(command, f"decoding {file.key} for its frame times", reading.run)
+    except FfmpegError as error:
+        if error.kind.is_transient:
+            raise
+        raise SourceError(f"{file.key}: {error.message}", error.kind) from None
+    if not whole.pts:
+        raise SourceError(f"{file.key}: decodes to frames without timestamps")
+    times = FrameTimes.of(whole.pts, whole.keys, whole.last_duration, time_base)
+    return times, "decoded"
+
+
+def _facts(
+    header: dict[str, Any],
+    packets: _Packets,
+    trial: Decoded,
+    times: FrameTimes,
+    origin: str,
+) -> VideoFacts:
+    width, _, height = trial.facts.get("s", "0x0").partition("x")
+    measured = round(packets.size * 8 / times.duration)
+    known = {k: _known(trial.facts.get(k)) for k in _COLOURS}
+    # A decoder knows better than a header whether pictures are interlaced.
+    order = header["field_order"] if trial.interlaced else "progressive"
+    if trial.interlaced and order in ("unknown", "progressive"):
+        order = "interlaced"
+    names = {k: v for k, v in header.items() if k not in ("duration", "bit_rate", "field_order")}
+    names["pixel_format"] = trial.facts.get("fmt") or header["pixel_format"] or "unknown"
+    return VideoFacts(
+        **names,
+        width=int(width),
+        height=int(height),
+        rotation=trial.rotation,
+        color_range=known["color_range"],
+        color_space=known["color_space"],
+        color_primaries=known["color_primaries"],
+        color_transfer=known["color_trc"],
+        field_order=order,
+        bit_rate=header["bit_rate"] or measured,
+        bit_rate_estimated=not header["bit_rate"],
+        first_pts=times.first,
+        end_pts=times.end,
+        frame_count=len(times.pts),
+        nominal_duration=times.nominal,
+        index=origin,
+        # Without timestamps of its own, a file can only be decoded from its start.
+        seekable=packets.untimed * 2 < len(packets.pts) or packets.untimed == 0,
+        seeks_exactly=header["container"].startswith(_TIDY),
+    )
+
+
+_COLOURS = ("color_range", "color_space", "color_primaries", "color_trc")
+
+
+def _known(value: str | None) -> str | None:
+    return None if value in (None, "unknown", "unspecified", "reserved") else value
+
+
+def _warnings(header: dict[str, Any], packets: _Packets, video: VideoFacts) -> Iterable[str]:
+    promised: Fraction | None = header["duration"]
+    # A video track may rightly be a little shorter than the file (audio goes on).
+    if promised and promised > video.duration + max(1, video.duration / 10):
+        yield (
+            f"the header promises {float(promised):.3f} s,"
+            f" {float(video.duration):.3f} s of video are there"
+        )
+    if packets.broke_off:
+        yield f"reading broke off: {packets.broke_off}"
+    extra = len(packets.pts) - video.frame_count
+    if extra > 0 and video.index == "packets":
+        yield f"{extra} frames repeat the timestamp of another and are never presented"
+    differs = packets.pts and len(packets.pts) != video.frame_count
+    if video.index == "decoded" and not packets.untimed and differs:
+        yield f"{len(packets.pts)} video packets decode to {video.frame_count} frames"

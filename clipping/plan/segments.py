@@ -1,0 +1,204 @@
+"""From a source's frame times to spans, clips, chunks and encode runs. Pure; exact throughout."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import pairwise
+from math import ceil
+
+from clipping.models import Chunk, Clip
+from clipping.plan.frame_times import unpack
+
+__all__ = ["Run", "runs"]
+
+# A process costs about as much as decoding these frames, so a second one for what lies beyond a
+# gap is worth it only if it spares more.
+_SPLIT_SAVES_FRAMES = 48
+
+
+# Decoding a frame costs about a fourth of encoding it (libx264 veryfast: a third where the source
+# has 16 Mbit/s, less where it has fewer). What is decoded twice may cost this share of the encoding
+# where a run less would leave a CPU to the encoder's threads, and this where the runs are finer.
+_DECODE_COST = 1 / 4
+
+
+_MOST_DECODED_TWICE = 0.1
+
+
+_MOST_DECODED_TWICE_IF_FINER = 0.02
+
+
+# Processes side by side never take the same time: with more runs than CPUs, whoever is early takes
+# the next. A further run costs 0.1 s of CPU, and the frames that are decoded twice.
+_RUNS_PER_CPU = 6
+
+
+_LEAST_FRAMES = 240
+
+
+# How many frames have to be decoded before a frame when decoding starts for it alone.
+_LeadIn = Callable[[int], int]
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A stretch of the source that one ffmpeg process encodes.
+
+    Frame numbers index the whole source; `pts` are those of the frames to encode, in order.
+    ranges: the half-open PTS ranges that are encoded; frames between them are decoded only.
+    boundaries: half-way points, in PTS, before each frame that must become an IDR.
+    seek: PTS of the keyframe to start decoding from, None to start with the file.
+    """
+
+    first_frame: int
+    end_frame: int
+    pts: tuple[int, ...]
+    ranges: tuple[tuple[int, int], ...]
+    boundaries: tuple[Fraction, ...]
+    seek: int | None
+
+    @property
+    def frame_count(self) -> int:
+        """How many frames the run encodes."""
+        return len(self.pts)
+
+
+def runs(chunk: Chunk, wanted: Sequence[Clip], cpus: int = 1, clips_per_run: int = 16) -> list[Run]:
+    """Plan the encode runs that make `wanted` (clips of `chunk`) with no frame encoded twice.
+
+    Frames between clips are skipped over by decoding where a keyframe does not offer a
+    shorter way, and by a new run where it does. A long stretch is split at clip boundaries
+    into runs of about `clips_per_run` clips, or into `cpus` of them and more to be encoded side
+    by side; into fewer where too much would be decoded twice, for want of keyframes.
+    """
+    pts = unpack(chunk.frame_pts)
+    keys = list(unpack(chunk.keyframes))
+    base = chunk.first_frame
+    real = [c for c in wanted if c.frame_count > 0]
+    if not real:
+        return []
+    edges = sorted({e for c in real for e in (c.start_frame, c.end_frame)})
+    covered = _union([(c.start_frame, c.end_frame) for c in real])
+
+    def lead_in(frame: int) -> int:
+        return _lead_in(pts, keys, base, frame)
+
+    stretches = _stretches(covered, lead_in)
+    total = sum(e - s for s, e in covered)
+    planned: list[Run] = []
+    for stretch in stretches:
+        size = sum(e - s for s, e in stretch)
+        inside = sum(1 for c in real if stretch[0][0] <= c.start_frame < stretch[-1][1])
+        parts = max(ceil(inside / clips_per_run), round(cpus * size / total), 1)
+        finer = min(round(_RUNS_PER_CPU * cpus * size / total), size // _LEAST_FRAMES)
+        pieces = [stretch]
+        for number in _fewer_and_fewer(finer if cpus > 1 else 0, parts):
+            pieces = _split(stretch, edges, number, lead_in)
+            share = _MOST_DECODED_TWICE_IF_FINER if number > parts else _MOST_DECODED_TWICE
+            again = sum(lead_in(piece[0][0]) for piece in pieces[1:])
+            if again * _DECODE_COST <= share * size:
+                break
+        planned += [_run(piece, edges, pts, keys, base) for piece in pieces]
+    return planned
+
+
+def _fewer_and_fewer(finer: int, parts: int) -> Iterator[int]:
+    """Numbers of runs to try, the last of them 1: from `finer` down to `parts`, and on."""
+    while finer > parts:
+        yield finer
+        finer = finer * 3 // 4
+    while parts > 1:
+        yield parts
+        parts = parts * 3 // 4
+    yield 1
+
+
+def _union(ranges: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+    merged: list[tuple[int, int]] = []
+    for start, end in sorted(ranges):
+        if merged and start <= merged[-1][1]:
+            merged[-1] = (merged[-1][0], max(end, merged[-1][1]))
+        else:
+            merged.append((start, end))
+    return merged
+
+
+def _lead_in(pts: Sequence[int], keys: Sequence[int], base: int, frame: int) -> int:
+    """How many frames of the chunk must be decoded before `frame` when starting there."""
+    at = frame - base
+    i = bisect_right(keys, pts[at])
+    if i == 0:
+        return at
+    return at - min(at, bisect_right(pts, keys[i - 1] - 1))
+
+
+def _stretches(covered: Sequence[tuple[int, int]], lead_in: _LeadIn) -> list[list[tuple[int, int]]]:
+    stretches = [[covered[0]]]
+    for (_, previous_end), following in pairwise(covered):
+        saved = (following[0] - previous_end) - lead_in(following[0])
+        if saved > _SPLIT_SAVES_FRAMES:
+            stretches.append([following])
+        else:
+            stretches[-1].append(following)
+    return stretches
+
+
+def _split(
+    stretch: list[tuple[int, int]], edges: Sequence[int], parts: int, lead_in: _LeadIn
+) -> list[list[tuple[int, int]]]:
+    """Cut a stretch at clip boundaries into `parts` of about the same number of frames."""
+    inner = [e for e in edges if e > stretch[0][0] and any(s <= e < t for s, t in stretch)]
+    size = sum(t - s for s, t in stretch)
+    cuts: list[int] = []
+    for part in range(1, parts):
+        free = [e for e in inner if not cuts or e > cuts[-1]]
+        if not free:
+            break
+        target = size * part / parts
+        cuts.append(
+            min(
+                free,
+                key=lambda e: abs(_before(stretch, e) - target) + _DECODE_COST * lead_in(e),
+            )
+        )
+    pieces: list[list[tuple[int, int]]] = []
+    begin = stretch[0][0]
+    for cut in [*cuts, stretch[-1][1]]:
+        piece = [(max(s, begin), min(t, cut)) for s, t in stretch]
+        piece = [(s, t) for s, t in piece if s < t]
+        if piece:
+            pieces.append(piece)
+        begin = cut
+    return pieces
+
+
+def _before(stretch: Sequence[tuple[int, int]], frame: int) -> int:
+    return sum(min(t, frame) - s for s, t in stretch if s < frame)
+
+
+def _run(
+    ranges: Sequence[tuple[int, int]],
+    edges: Sequence[int],
+    pts: Sequence[int],
+    keys: Sequence[int],
+    base: int,
+) -> Run:
+    first, end = ranges[0][0], ranges[-1][1]
+    encoded = tuple(pts[f - base] for s, t in ranges for f in range(s, t))
+    starts = {s for s, _ in ranges}
+    forced = [e for e in edges if first < e < end and any(s <= e < t for s, t in ranges)]
+    at = bisect_right(keys, pts[first - base])
+    return Run(
+        first_frame=first,
+        end_frame=end,
+        pts=encoded,
+        ranges=tuple((pts[s - base], pts[t - base - 1] + 1) for s, t in ranges),
+        boundaries=tuple(
+            Fraction(pts[e - base - 1] + pts[e - base], 2)
+            for e in sorted({*forced, *(starts - {first})})
+        ),
+        seek=keys[at - 1] if at else None,
+    )

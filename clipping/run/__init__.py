@@ -1,0 +1,1 @@
+"""One run from the first video to the last line, without Prefect and without Ray."""

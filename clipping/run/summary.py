@@ -1,0 +1,185 @@
+"""What a run says at its end, and whether it failed. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from clipping.config.execution import allowed_failures
+from clipping.config.load import Settings
+from clipping.models import Failure
+from clipping.run.tally import Tally, count
+
+__all__ = ["about", "closing_lines", "summary_lines", "summary_markdown", "verdict"]
+
+_FAILURES_SAID = 10
+
+
+def about(settings: Settings, ffmpeg: str) -> list[tuple[str, str]]:
+    """What the summary says of the settings."""
+    return [
+        (
+            "Recipe",
+            f"{settings.clip_len_s:g} s every {settings.clip_stride_s:g} s,"
+            f" {settings.encoder}, digest {settings.recipe.digest()}",
+        ),
+        ("ffmpeg", ffmpeg),
+    ]
+
+
+def closing_lines(tally: Tally, settings: Settings) -> list[str]:
+    """What a person reads at the end."""
+    lines = [*summary_lines(tally, settings.output)]
+    if tally.empty:
+        lines.append(
+            f"{count(tally.empty, 'video')} gave no clip: shorter than"
+            f" --min-clip-length-s {settings.min_clip_length_s:g}"
+        )
+    if tally.absent:
+        lines.append(f"{count(tally.absent, 'clip')} absent: no frame lies in that span")
+    if tally.damaged:
+        lines.append(
+            f"{count(tally.damaged, 'clip')} with damage of the source (see the errors there)"
+        )
+    if tally.passed_over:
+        lines.append(f"{count(tally.passed_over, 'other file')} passed over by extension")
+    if tally.crashes:
+        lines.append(
+            f"{count(tally.crashes, 'worker')} died (killed, out of memory, or with their node);"
+            " what they held was submitted again"
+        )
+    if tally.failed or tally.failed_sources:
+        lines.append(
+            f"{count(tally.failed, 'clip')} and {count(tally.failed_sources, 'video')} failed:"
+        )
+        shown = tally.failures[:_FAILURES_SAID]
+        lines += [f"  {_named(name, failure)}" for name, failure in shown]
+        more = sum(tally.kinds.values()) - len(shown)
+        if more > 0:
+            lines.append(f"  … and {more} more, in manifest.parquet and processed_videos/")
+    return lines
+
+
+def verdict(tally: Tally, settings: Settings) -> str | None:
+    """Why the run failed, or None."""
+    if problems := tally.problems():
+        return "; ".join(problems)
+    failures = tally.failed + tally.failed_sources
+    allowed = allowed_failures(settings.allow_failures, tally.planned + tally.failed_sources)
+    if failures > allowed:
+        return (
+            f"{count(tally.failed, 'clip')} and {count(tally.failed_sources, 'video')} failed"
+            f" ({allowed} allowed); everything else is in {settings.output}"
+        )
+    if not tally.written and not failures:
+        return (
+            f"0 clips: no video in the input is as long as min_clip_length_s"
+            f" ({settings.min_clip_length_s:g} s)"
+            if tally.empty
+            else "0 clips: the input holds no videos"
+        )
+    return None
+
+
+def _named(name: str, failure: Failure) -> str:
+    """A failure's message; those of a source begin with its name already."""
+    return failure.message if failure.message.startswith(name) else f"{name}: {failure.message}"
+
+
+def summary_lines(tally: Tally, output: str) -> list[str]:
+    """A few lines for a terminal: what was done, how fast, what is missing."""
+    made = tally.written - tally.reused
+    parts = [f"{count(tally.written, 'clip')} from {count(tally.clipped, 'video')} in {output}"]
+    if made and tally.reused:
+        parts.append(f"{made} made now, {tally.reused} were there already")
+    elif tally.reused and not made:
+        parts.append("all of them were there already: nothing was encoded")
+    if made:
+        parts.append(
+            f"{tally.made_seconds:.0f} s of clips in {tally.seconds:.1f} s"
+            f" ({tally.speed():.1f}x real time,"
+            f" {tally.frames_encoded / max(tally.seconds, 0.001):.0f} frames/s)"
+        )
+    if len(tally.encoders) > 1:
+        parts.append(f"clips: {_by_encoder(tally)}")
+    return [*parts, *tally.cluster_notes]
+
+
+def _by_encoder(tally: Tally) -> str:
+    return ", ".join(f"{n} by {name}" for name, n in sorted(tally.encoders.items()))
+
+
+def summary_markdown(tally: Tally, output: str, about: Iterable[tuple[str, str]]) -> str:
+    """The run's summary for Prefect's page."""
+    made = tally.written - tally.reused
+    rows = [
+        (
+            "Videos",
+            f"{tally.sources}: {tally.clipped} clipped, {tally.empty} without clips,"
+            f" {tally.failed_sources} failed",
+        ),
+        ("Clips planned", f"{tally.planned}"),
+        (
+            "Clips written",
+            f"{tally.written} ({made} made now, {tally.reused} there already)",
+        ),
+        ("Clips failed", f"{tally.failed}"),
+        ("Clips absent", f"{tally.absent}"),
+        ("Clips with damage in the source", f"{tally.damaged}"),
+        ("Chunks", f"{tally.chunks} ({tally.chunks_done_before} done before)"),
+        ("Seconds of clips made", f"{tally.made_seconds:.1f}"),
+        ("Speed", f"{tally.speed():.2f}x real time"),
+        (
+            "Frames encoded",
+            f"{tally.frames_encoded}"
+            f" ({tally.frames_encoded / max(tally.seconds, 0.001):.0f} a second)",
+        ),
+        ("Bytes of clips", f"{tally.bytes_written}"),
+        ("Retries", f"{tally.retries}"),
+        ("Workers lost", f"{tally.crashes}"),
+        ("Encoded", _by_encoder(tally)),
+        ("Wall time", f"{tally.seconds:.1f} s"),
+        ("Output", f"`{output}`"),
+        *(("Cluster", note) for note in tally.cluster_notes),
+        *about,
+    ]
+    text = ["# Clips", "", "| | |", "| --- | --- |"]
+    text += [f"| {name} | {_cell(value)} |" for name, value in rows]
+    if tally.problems():
+        text += ["", "## It does not add up", "", *(f"- {p}" for p in tally.problems())]
+    if tally.failures:
+        text += [
+            "",
+            "## What failed, and why",
+            "",
+            "| what | kind | why |",
+            "| --- | --- | --- |",
+        ]
+        text += [
+            f"| {_cell(name)} | {f.kind.value} | {_cell(f.message)} |" for name, f in tally.failures
+        ]
+        total = sum(tally.kinds.values())
+        if total > len(tally.failures):
+            text += [
+                "",
+                f"The first {len(tally.failures)} of {total}; the manifest has all.",
+            ]
+    if tally.reasons_empty:
+        text += ["", "## Videos without clips", ""]
+        text += [f"- {n} x {reason}" for reason, n in tally.reasons_empty.most_common(10)]
+    if tally.slowest:
+        text += ["", "## Slowest chunks", "", "| chunk | seconds |", "| --- | --- |"]
+        text += [f"| {_cell(name)} | {s:.1f} |" for s, name in sorted(tally.slowest, reverse=True)]
+    if tally.warnings:
+        text += [
+            "",
+            "## Noticed in the sources",
+            "",
+            *(f"- {w}" for w in tally.warnings),
+        ]
+        if tally.warnings_total > len(tally.warnings):
+            text += [f"- … {tally.warnings_total - len(tally.warnings)} more"]
+    return "\n".join(text)
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("\n", " ")

@@ -1,0 +1,130 @@
+"""Records to numbers, the manifest, and what a person reads. Memory is bounded throughout."""
+
+from __future__ import annotations
+
+import heapq
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+from clipping.dataset.manifest import clip_row
+from clipping.models import ChunkRecord, ClipRecord, ClipStatus, Failure, SourceFile
+
+__all__ = ["Tally", "count"]
+
+_ROWS_SHOWN = 500
+
+
+_FAILURES_SHOWN = 50
+
+
+_SLOWEST_SHOWN = 5
+
+
+def count(number: int, noun: str) -> str:
+    """A number with its noun: 1 clip, 2 clips."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+@dataclass(slots=True)
+class Tally:
+    """What became of everything: numbers that must add up, and a bounded choice of details."""
+
+    sources: int = 0
+    clipped: int = 0
+    empty: int = 0
+    failed_sources: int = 0
+    planned: int = 0
+    written: int = 0
+    failed: int = 0
+    absent: int = 0
+    reused: int = 0
+    damaged: int = 0
+    chunks: int = 0
+    chunks_done_before: int = 0
+    made_seconds: float = 0.0
+    frames_encoded: int = 0
+    bytes_written: int = 0
+    crashes: int = 0
+    retries: int = 0
+    passed_over: int = 0
+    began: float = field(default_factory=time.monotonic)
+    seconds: float = 0.0
+    failures: list[tuple[str, Failure]] = field(default_factory=list[tuple[str, Failure]])
+    kinds: Counter[str] = field(default_factory=Counter[str])
+    reasons_empty: Counter[str] = field(default_factory=Counter[str])
+    rows: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
+    slowest: list[tuple[float, str]] = field(default_factory=list[tuple[float, str]])
+    warnings: list[str] = field(default_factory=list[str])
+    warnings_total: int = 0
+    encoders: Counter[str] = field(default_factory=Counter[str])
+    cluster_notes: list[str] = field(default_factory=list[str])
+
+    def add_chunk(
+        self, record: ChunkRecord, file: SourceFile, *, done_before: bool
+    ) -> list[dict[str, Any]]:
+        """Count a finished chunk; its rows for the manifest."""
+        self.chunks += 1
+        self.chunks_done_before += done_before
+        rows: list[dict[str, Any]] = []
+        for clip in record.clips:
+            self._add_clip(clip, file)
+            rows.append(clip_row(clip, file, record.recipe_digest))
+        room = _ROWS_SHOWN - len(self.rows)
+        self.rows.extend(rows[: max(0, room)])
+        if done_before:
+            self.reused += sum(c.status is ClipStatus.WRITTEN for c in record.clips)
+            return rows
+        self.reused += record.reused
+        self.frames_encoded += record.encoded_frames
+        self.made_seconds += record.made_seconds
+        name = f"{file.key} chunk {record.chunk}"
+        heapq.heappush(self.slowest, (record.seconds, name))
+        if len(self.slowest) > _SLOWEST_SHOWN:
+            heapq.heappop(self.slowest)
+        return rows
+
+    def _add_clip(self, record: ClipRecord, file: SourceFile) -> None:
+        if record.status is ClipStatus.WRITTEN:
+            self.written += 1
+            self.bytes_written += record.bytes
+            self.damaged += bool(record.errors)
+            self.encoders[record.encoder or "unknown"] += 1
+        elif record.status is ClipStatus.FAILED:
+            self.failed += 1
+            if record.failure:
+                self.add_failure(f"{file.key} clip {record.clip.number}", record.failure)
+        else:
+            self.absent += 1
+
+    def add_failure(self, name: str, failure: Failure) -> None:
+        """Keep a failure's reason, up to a bound, and count its kind."""
+        self.kinds[failure.kind.value] += 1
+        if len(self.failures) < _FAILURES_SHOWN:
+            self.failures.append((name, failure))
+
+    def add_warning(self, text: str) -> None:
+        """Keep a warning, up to a bound."""
+        self.warnings_total += 1
+        if len(self.warnings) < _FAILURES_SHOWN:
+            self.warnings.append(text)
+
+    def problems(self) -> list[str]:
+        """What does not add up; empty if everything planned is accounted for."""
+        found: list[str] = []
+        if self.written + self.failed + self.absent != self.planned:
+            found.append(
+                f"{self.planned} clips were planned, but {self.written} written + {self.failed}"
+                f" failed + {self.absent} absent = {self.written + self.failed + self.absent}"
+            )
+        if self.clipped + self.empty + self.failed_sources != self.sources:
+            found.append(
+                f"{self.sources} videos were found, but {self.clipped} clipped + {self.empty}"
+                f" without clips + {self.failed_sources} failed"
+            )
+        return found
+
+    def speed(self) -> float:
+        """Seconds of clips made for each second of this run."""
+        return self.made_seconds / self.seconds if self.seconds else 0.0

@@ -1,0 +1,266 @@
+"""The books of a run: what is planned, what became of it, and the records that say so.
+
+Nothing here knows who does the work. Sources and chunks come in, done or failed; what is left
+to do comes out, numbers go to the tally, rows to the manifest, records to the output.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any
+
+from clipping.cluster.chunk_queue import Waiting, work_of
+from clipping.config.load import Settings
+from clipping.dataset.layout import source_record_name
+from clipping.dataset.manifest import Manifest
+from clipping.dataset.resume import (
+    done_clips,
+    earlier_record,
+    finished_source,
+    in_order,
+    name_taken_by,
+)
+from clipping.errors import ClippingError, FailureKind, SourceError
+from clipping.models import (
+    Chunk,
+    ChunkRecord,
+    ClipRecord,
+    ClipStatus,
+    Failure,
+    ProbedSource,
+    Source,
+    SourceFile,
+    SourceRecord,
+    SourceStatus,
+)
+from clipping.run.chunk import plan_chunks
+from clipping.run.tally import Tally
+from clipping.storage.addresses import is_remote
+from clipping.storage.discover import Found
+from clipping.storage.outputs import Output
+
+__all__ = ["Tracker"]
+
+_READS_AT_ONCE = 16
+_READS_AHEAD = 256
+
+
+@dataclass(slots=True)
+class _Underway:
+    """A source whose chunks are being made."""
+
+    source: Source
+    chunks: int
+    clips: int
+    left: int
+
+
+@dataclass
+class Tracker:
+    """One run's books. sizes: of the clips that were there when it began, by file name."""
+
+    settings: Settings
+    output: Output
+    tally: Tally
+    manifest: Manifest
+    sizes: dict[str, int]
+    _underway: dict[str, _Underway] = field(default_factory=dict[str, _Underway])
+
+    # What earlier runs did
+
+    def sort_out(self, found: Found) -> list[SourceFile]:
+        """Count what earlier runs did; the sources that are left."""
+        self.tally.sources = len(found.sources) + len(found.failed)
+        self.tally.passed_over = len(found.passed_over)
+        for name, error in found.failed:
+            self.tally.failed_sources += 1
+            self.tally.add_failure(name, Failure(kind=error.kind, message=error.message))
+        waiting: list[SourceFile] = []
+        for file, other, done in self._earlier(found.sources):
+            if other:
+                message = (
+                    f"{file.key}: that name belongs to {other} in this output; use another"
+                    " output, or one input above both"
+                )
+                self.tally.failed_sources += 1
+                self.tally.add_failure(file.key, Failure(kind=FailureKind.USAGE, message=message))
+                continue
+            if done is None:
+                waiting.append(file)
+                continue
+            record, chunks = done
+            self._count_source(record)
+            self.tally.planned += record.clips
+            for chunk in chunks:
+                self._count_chunk(chunk, file, done_before=True)
+        return waiting
+
+    def _earlier(self, files: list[SourceFile]) -> Iterator[tuple[SourceFile, str | None, Any]]:
+        """Each file with who else has its name in the output, and what is done of it."""
+        settings, digest = self.settings, self.settings.recipe.digest()
+
+        def ask(file: SourceFile) -> tuple[SourceFile, str | None, Any]:
+            record = earlier_record(self.output, file.key)
+            done = finished_source(
+                self.output,
+                record,
+                file,
+                digest,
+                settings.num_clips_per_chunk,
+                self.sizes,
+                retry_failed=settings.retry_failed,
+            )
+            return file, name_taken_by(record, file), done
+
+        if not is_remote(settings.output):
+            yield from map(ask, files)
+            return
+        with ThreadPoolExecutor(_READS_AT_ONCE) as pool:
+            for start in range(0, len(files), _READS_AHEAD):
+                yield from pool.map(ask, files[start : start + _READS_AHEAD])
+
+    # What is to be done
+
+    def plan(self, probed: ProbedSource) -> list[Waiting]:
+        """What is to be made of a source that was opened: its chunks, less what is done."""
+        settings, source = self.settings, probed.source
+        assert source is not None
+        video, key = source.video, source.file.key
+        for warning in source.warnings:
+            self.tally.add_warning(f"{key}: {warning}")
+        if settings.use_input_bit_rate and video.bit_rate_estimated:
+            self.tally.add_warning(
+                f"{key}: its header gives no bit rate; {video.bit_rate} bit/s, from the size of"
+                " its video packets and its duration, is aimed at"
+            )
+        chunks = plan_chunks(probed, settings.recipe, settings.num_clips_per_chunk)
+        if not chunks:
+            reason = (
+                f"lasts {float(video.duration):.3f} s, shorter than min_clip_length_s"
+                f" {settings.min_clip_length_s:g}"
+            )
+            record = self._source_record(source.file, SourceStatus.EMPTY, reason=reason)
+            self._count_source(record)
+            self.output.write_text(source_record_name(key), _json(record))
+            return []
+        clips = sum(len(chunk.clips) for chunk in chunks)
+        self.tally.planned += clips
+        self._underway[key] = _Underway(source, len(chunks), clips, len(chunks))
+        digest, waiting = settings.recipe.digest(), list[Waiting]()
+        for chunk in chunks:
+            kept = done_clips(
+                self.output, chunk, digest, self.sizes, retry_failed=settings.retry_failed
+            )
+            if len(kept) == len(chunk.clips):
+                self._count_done_chunk(chunk, kept)
+                continue
+            waiting.append(Waiting(chunk, work_of(chunk)))
+        return waiting
+
+    def there(self, chunks: Sequence[Chunk]) -> dict[str, int]:
+        """Which of their clips were there when the run began, with their sizes."""
+        names = [f"{clip.id}.mp4" for chunk in chunks for clip in chunk.clips]
+        return {name: self.sizes[name] for name in names if name in self.sizes}
+
+    # What became of it
+
+    def take_chunk(
+        self, chunk: Chunk, record: ChunkRecord | None, failure: ClippingError | None
+    ) -> None:
+        """Count a chunk that was made, or failed as a whole."""
+        if record is None:
+            record = self._lost_chunk(chunk, failure or SourceError("it gave no result"))
+        self._count_chunk(record, chunk.source.file, done_before=False)
+        self._end_chunk(chunk)
+
+    def fail_source(self, file: SourceFile, failure: Failure) -> None:
+        """Count a source that gives no chunks at all."""
+        record = self._source_record(file, SourceStatus.FAILED, failure=failure)
+        self._count_source(record)
+        self.output.write_text(source_record_name(file.key), _json(record))
+
+    def _lost_chunk(self, chunk: Chunk, failure: ClippingError) -> ChunkRecord:
+        """The record of a chunk whose task failed: what it published by then counts."""
+        digest, settings = self.settings.recipe.digest(), self.settings
+        sizes = self.output.sizes_of("clips", [f"{c.id}.mp4" for c in chunk.clips])
+        kept = done_clips(self.output, chunk, digest, sizes, retry_failed=settings.retry_failed)
+        reason = Failure(kind=failure.kind, message=failure.message)
+        records = [
+            kept.get(clip.id)
+            or ClipRecord(
+                clip=clip,
+                status=ClipStatus.FAILED,
+                failure=reason,
+                errors=(failure.message,),
+            )
+            for clip in chunk.clips
+        ]
+        return ChunkRecord(
+            source_key=chunk.source.file.key,
+            chunk=chunk.number,
+            recipe_digest=digest,
+            fingerprint=chunk.source.file.fingerprint,
+            clips=tuple(records),
+        )
+
+    def _count_done_chunk(self, chunk: Chunk, kept: dict[str, ClipRecord]) -> None:
+        record = ChunkRecord(
+            source_key=chunk.source.file.key,
+            chunk=chunk.number,
+            recipe_digest=self.settings.recipe.digest(),
+            fingerprint=chunk.source.file.fingerprint,
+            clips=in_order(chunk, list(kept.values())),
+        )
+        self._count_chunk(record, chunk.source.file, done_before=True)
+        self._end_chunk(chunk)
+
+    def _count_chunk(self, record: ChunkRecord, file: SourceFile, *, done_before: bool) -> None:
+        rows = self.tally.add_chunk(record, file, done_before=done_before)
+        self.manifest.add(rows)
+
+    def _end_chunk(self, chunk: Chunk) -> None:
+        key = chunk.source.file.key
+        underway = self._underway[key]
+        underway.left -= 1
+        if underway.left:
+            return
+        del self._underway[key]
+        record = self._source_record(
+            chunk.source.file,
+            SourceStatus.CLIPPED,
+            chunks=underway.chunks,
+            clips=underway.clips,
+            source=underway.source,
+        )
+        self._count_source(record)
+        self.output.write_text(source_record_name(key), _json(record))
+
+    def _source_record(self, file: SourceFile, status: SourceStatus, **more: Any) -> SourceRecord:
+        return SourceRecord(
+            key=file.key,
+            uri=file.uri,
+            fingerprint=file.fingerprint,
+            recipe_digest=self.settings.recipe.digest(),
+            status=status,
+            **more,
+        )
+
+    def _count_source(self, record: SourceRecord) -> None:
+        tally = self.tally
+        if record.status is SourceStatus.CLIPPED:
+            tally.clipped += 1
+        elif record.status is SourceStatus.EMPTY:
+            tally.empty += 1
+            tally.reasons_empty["shorter than min_clip_length_s"] += 1
+            if record.reason:
+                tally.add_warning(f"{record.key}: no clips: {record.reason}")
+        else:
+            tally.failed_sources += 1
+            if record.failure:
+                tally.add_failure(record.key, record.failure)
+
+
+def _json(record: SourceRecord) -> str:
+    return record.model_dump_json(indent=1)

@@ -1,0 +1,89 @@
+"""An output that is a prefix of an object store."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+from collections.abc import Generator, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from clipping.errors import FailureKind, StorageError
+from clipping.plan.shards import ALL
+from clipping.storage import object_store
+from clipping.storage.lease import held_lease, output_is_busy
+
+__all__ = ["ObjectOutput"]
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectOutput:
+    """A prefix of an object store."""
+
+    root: str
+    label: str = ALL
+
+    def location(self, name: str) -> str:
+        """The full URI of a name."""
+        return f"{self.root}/{name}"
+
+    def read_text(self, name: str) -> str | None:
+        """An object's text, or None if there is no such object."""
+        content = object_store.read(self.location(name))
+        try:
+            return None if content is None else content.decode()
+        except UnicodeDecodeError:
+            return None
+
+    def sizes(self, folder: str) -> dict[str, int]:
+        """Name to size in bytes for every object below `folder`, from one listing."""
+        prefix = self.location(folder) + "/"
+        return {o.uri.removeprefix(prefix): o.size or 0 for o in object_store.listing(prefix)}
+
+    def sizes_of(self, folder: str, names: Iterable[str]) -> dict[str, int]:
+        """Name to size for those of `names` that are in `folder`."""
+        found: dict[str, int] = {}
+        for name in names:
+            try:
+                there = object_store.look(self.location(f"{folder}/{name}"))
+            except StorageError as error:
+                if error.kind is not FailureKind.NOT_FOUND:
+                    raise
+                continue
+            if there is not None:
+                found[name] = there.size or 0
+        return found
+
+    def write_text(self, name: str, text: str) -> None:
+        """Publish a small text object."""
+        object_store.write(self.location(name), text.encode())
+
+    def publish(self, path: Path, name: str) -> tuple[int, str]:
+        """Publish the scratch file `path` as `name`; its size and SHA-256."""
+        with open(path, "rb") as stream:
+            digest = hashlib.file_digest(stream, "sha256").hexdigest()
+        object_store.write_file(self.location(name), path)
+        return path.stat().st_size, digest
+
+    def fetch(self, name: str, path: Path) -> None:
+        """Copy an object to the local `path`."""
+        object_store.download(self.location(name), path)
+
+    def remove(self, name: str) -> None:
+        """Remove an object if it is there."""
+        object_store.remove(self.location(name))
+
+    @contextlib.contextmanager
+    def claimed(self) -> Generator[None]:
+        """Hold the prefix for one run by a lease: a second one refuses at once."""
+        with held_lease(self.location(".locks"), self.label, _conflicts) as holder:
+            if holder is not None:
+                raise output_is_busy(self.root, holder)
+            yield
+
+
+def _conflicts(mine: str, other: str) -> bool:
+    """Whether two runs' labels ("all", "3-of-16") may touch the same videos."""
+    if ALL in (mine, other) or mine == other:
+        return True
+    return mine.rpartition("-")[2] != other.rpartition("-")[2]

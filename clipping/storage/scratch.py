@@ -1,0 +1,74 @@
+"""Temporary folders on this node, with room checked first and leftovers swept."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import shutil
+import tempfile
+import time
+from collections.abc import Generator
+from pathlib import Path
+
+from clipping.errors import FailureKind, StorageError
+from clipping.storage.local_files import local_error
+
+__all__ = ["scratch_folder"]
+
+_BARE = ".clipping-"
+
+
+_BARE_SECONDS = 3600.0
+
+
+_SHM = Path("/dev/shm")  # noqa: S108
+
+
+@contextlib.contextmanager
+def scratch_folder(chosen: str, need: int, *, needed: bool = False) -> Generator[Path]:
+    """A temporary folder on this node with room for `need` bytes, removed afterwards.
+
+    chosen: where to make it; empty means memory while that has four times the room, then the
+    system's temporary folder. Folders that dead processes left are removed first.
+    needed: `need` is no guess: raise StorageError at once where there is less room.
+    """
+    parent = Path(chosen) if chosen else Path(tempfile.gettempdir())
+    if not chosen and _SHM.is_dir() and shutil.disk_usage(_SHM).free > 4 * need:
+        parent = _SHM
+    try:
+        parent.mkdir(parents=True, exist_ok=True)
+        _sweep(parent)
+        free = shutil.disk_usage(parent).free
+        # It gets the name that others sweep by when its lock is held, not before.
+        bare = Path(tempfile.mkdtemp(prefix=_BARE, dir=parent))
+        lock = open(bare / ".lock", "w")  # noqa: SIM115
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        folder = bare.rename(parent / bare.name.removeprefix("."))
+    except OSError as error:
+        raise local_error("write", str(parent), error) from None
+    try:
+        if needed and free < need:
+            raise StorageError(
+                f"{parent} has {free / 1e9:.1f} GB free, {need / 1e9:.1f} GB are needed to"
+                " download the file; set scratch_dir to a folder with more room",
+                FailureKind.DISK_FULL,
+            )
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        lock.close()
+
+
+def _sweep(parent: Path) -> None:
+    """Remove the folders whose owner is gone: nobody holds their lock."""
+    for folder in parent.glob("clipping-*"):
+        try:
+            with open(folder / ".lock") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(folder, ignore_errors=True)
+        except OSError:
+            continue
+    for folder in parent.glob(f"{_BARE}*"):  # its owner died within a moment
+        with contextlib.suppress(OSError):
+            if time.time() - folder.stat().st_mtime > _BARE_SECONDS:
+                shutil.rmtree(folder, ignore_errors=True)

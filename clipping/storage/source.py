@@ -1,0 +1,160 @@
+"""A source as ffmpeg and PyAV open it: a local file, or a remote object read by ranges."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from typing import Any, BinaryIO, cast
+
+import av
+
+from clipping.errors import FailureKind, FfmpegError, SourceError
+from clipping.ffmpeg import process
+from clipping.ffmpeg.commands import DEMUXERS, input_url
+from clipping.models import SourceFile
+from clipping.storage import object_store
+from clipping.storage.addresses import is_remote, is_web
+from clipping.storage.mp4_boxes import media_holes
+from clipping.storage.range_server import Blocks, SeekableReader, served
+from clipping.storage.scratch import scratch_folder
+
+_WORTH_HOLES = 16 * 1024 * 1024
+
+__all__ = ["Reading", "fingerprint", "opened", "still_the_same"]
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A source while something works on it.
+
+    url: as ffmpeg takes it; run: runs ffmpeg, and raises the store's failure rather than
+    ffmpeg's, which only saw a connection break off.
+    """
+
+    file: SourceFile
+    url: str
+    run: process.Runner = process.run
+    blocks: Blocks | None = None
+
+    def head(self, size: int) -> bytes:
+        """The first bytes. Raises SourceError."""
+        if self.blocks is not None:
+            return self.blocks.read_all(0, size)
+        path, key = self.url.removeprefix("file:"), self.file.key
+        try:
+            with open(path, "rb") as stream:
+                return stream.read(size)
+        except FileNotFoundError:
+            message = f"{key}: {path} cannot be seen from node {os.uname().nodename}"
+            raise SourceError(message, FailureKind.NOT_FOUND) from None
+        except IsADirectoryError:
+            raise SourceError(f"{key}: is a folder, not a video") from None
+        except OSError as error:
+            message = f"{key}: cannot be read: {error.strerror}"
+            raise SourceError(message, FailureKind.IO) from None
+
+    def index(self) -> Any | None:
+        """The source opened for its frames' times and sizes alone; None if that takes it all.
+
+        Of a remote MP4 or QuickTime file, the frames read as zeros and are not fetched; the
+        parsers that would look into them are off.
+        """
+        if self.blocks is None or self.blocks.size < _WORTH_HOLES:
+            return None
+        holes = media_holes(self.blocks.read_all, self.blocks.size)
+        return self._container(self.blocks, holes, fflags="+noparse+nofillin") if holes else None
+
+    def container(self) -> Any:
+        """The source opened by PyAV. Raises av.error.FFmpegError and StorageError."""
+        return self._container(self.blocks, [])
+
+    def _container(
+        self, blocks: Blocks | None, holes: list[tuple[int, int]], **options: str
+    ) -> Any:
+        allowed = {"format_whitelist": DEMUXERS, "protocol_whitelist": "file", **options}
+        # Names that are not UTF-8 reach libavformat as they are.
+        if blocks is None:
+            return av.open(self.url, options=allowed, metadata_errors="ignore")
+        stream = cast(BinaryIO, SeekableReader(blocks, holes))
+        return av.open(stream, options=allowed, metadata_errors="ignore")
+
+
+@contextmanager
+def opened(
+    file: SourceFile, scratch_dir: str = "", run: process.Runner = process.run
+) -> Generator[Reading]:
+    """Make a source readable for the time of the block.
+
+    A web server that gives no ranges has its file downloaded to scratch. Raises SourceError
+    and StorageError.
+    """
+    if not is_remote(file.uri):
+        yield Reading(file, input_url(file.uri), run)
+        return
+    with ExitStack() as stack:
+        address, size = file.address, file.size
+
+        def fetch(start: int, end: int) -> bytes:
+            return object_store.fetch(address, start, end, size)
+
+        blocks = Blocks(fetch, size)
+        try:
+            if is_web(file.uri) and size:
+                blocks.read(size - 1, size)  # a server without ranges still gives the start
+        except object_store.NoRangesError:
+            folder = stack.enter_context(scratch_folder(scratch_dir, size, needed=True))
+            object_store.download(address, folder / "source")
+            yield Reading(file, input_url(str(folder / "source")), run)
+            return
+        url = stack.enter_context(served(blocks))
+        yield Reading(file, url, _Guarded(run, url, file.key, blocks), blocks)
+
+
+@dataclass(frozen=True, slots=True)
+class _Guarded:
+    """Runs ffmpeg on a served object, and tells a failing store from a bad file."""
+
+    run: process.Runner
+    url: str
+    name: str
+    blocks: Blocks = field(repr=False)
+
+    def __call__(self, *args: Any, **options: Any) -> process.Finished:
+        try:
+            finished = self.run(*args, **options)
+        except FfmpegError as error:
+            if self.blocks.failure is not None:
+                raise self.blocks.failure from None
+            message = error.message.replace(self.url, self.name)
+            raise FfmpegError(message, error.kind) from None
+        if self.blocks.failure is not None:
+            raise self.blocks.failure
+        return finished
+
+
+def still_the_same(file: SourceFile) -> None:
+    """The frame times were read from one content; another would be cut wrongly.
+
+    Raises SourceError.
+    """
+    if is_remote(file.uri):
+        found = object_store.look(file.address)
+        now = fingerprint(found) if found else ""
+    else:
+        try:
+            stat = os.stat(file.uri)
+        except FileNotFoundError:
+            message = f"{file.uri}: cannot be seen from node {os.uname().nodename}"
+            raise SourceError(message, FailureKind.NOT_FOUND) from None
+        except OSError as error:
+            raise SourceError(f"{file.uri}: {error.strerror}", FailureKind.IO) from None
+        now = f"{stat.st_size}-{stat.st_mtime_ns}"
+    if now != file.fingerprint:
+        raise SourceError(f"{file.key}: the file changed while it was being clipped; run again")
+
+
+def fingerprint(found: object_store.Found) -> str:
+    """What changes when an object's content does: its size and the store's own tag."""
+    return f"{found.size}-{found.tag}"

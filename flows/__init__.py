@@ -1,1 +1,0 @@
-"""The Prefect flow over `clipping`; an installed package, so that Ray's workers can import it."""
