@@ -8,7 +8,7 @@
     ├── StorageError          reading or writing a file failed
     └── BundleError           some chunks of a task failed, each with its own error
 
-Every error carries a `FailureKind`, which alone decides whether trying again can help.
+Every error carries a `FailureKind`, which alone decides whether a retry can help.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class FailureKind(StrEnum):
 
     @property
     def is_transient(self) -> bool:
-        """Whether the same work may succeed when it is tried again later."""
+        """Whether the same work may succeed when it is retried later."""
         return self in _TRANSIENT
 
     @property
@@ -88,8 +88,6 @@ _CLIPS_OWN = frozenset(
         FailureKind.UNKNOWN,
     }
 )
-
-
 _NODES_OWN = frozenset(
     {
         FailureKind.NO_DEVICE,
@@ -104,6 +102,7 @@ class ClippingError(Exception):
 
     kind: FailureKind = FailureKind.UNKNOWN
     node: str | None = None  # Ray's id of the node that it happened on, where it is known
+    attempts: int = 1  # how often the task that raised it has tried
 
     def __init__(self, message: str, kind: FailureKind | None = None) -> None:
         super().__init__(message)
@@ -113,7 +112,10 @@ class ClippingError(Exception):
 
     def __reduce__(self) -> Any:
         # Exceptions cross process borders (Ray); the default would drop the kind.
-        return (type(self), (self.message, self.kind), {"node": self.node})
+        return (type(self), (self.message, self.kind), self._context())
+
+    def _context(self) -> dict[str, Any]:
+        return {"node": self.node, "attempts": self.attempts}
 
 
 class UsageError(ClippingError):
@@ -129,7 +131,15 @@ class SourceError(ClippingError):
 
 
 class FfmpegError(ClippingError):
-    """An ffmpeg process that failed; the message ends with ffmpeg's own last words."""
+    """An ffmpeg process that failed; the message ends with ffmpeg's own last words.
+
+    command: the command line, quoted for a shell.
+    """
+
+    command: str | None = None
+
+    def _context(self) -> dict[str, Any]:
+        return {**super()._context(), "command": self.command}
 
 
 class VerificationError(ClippingError):
@@ -154,4 +164,4 @@ class BundleError(ClippingError):
         super().__init__("; ".join(f"{n}: {e}" for n, e in self.failures.items()), worst.kind)
 
     def __reduce__(self) -> Any:
-        return (type(self), (self.failures,))
+        return (type(self), (self.failures,), self._context())

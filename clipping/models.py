@@ -10,9 +10,9 @@ from enum import StrEnum
 from fractions import Fraction
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, SecretStr
 
-from clipping.errors import FailureKind
+from clipping.errors import ClippingError, FailureKind, FfmpegError
 
 __all__ = [
     "AudioTrack",
@@ -39,10 +39,20 @@ class Value(BaseModel):
 
 
 class Failure(Value):
-    """Why something failed, for a person and for the resume logic."""
+    """Why something failed, for a person and for the resume logic.
+
+    command: the ffmpeg command that failed, if one did.
+    """
 
     kind: FailureKind
     message: str
+    command: str | None = Field(default=None, exclude_if=lambda command: command is None)
+
+    @classmethod
+    def of(cls, error: ClippingError) -> Failure:
+        """The failure that an error stands for."""
+        command = error.command if isinstance(error, FfmpegError) else None
+        return cls(kind=error.kind, message=error.message, command=command)
 
 
 class SourceFile(Value):
@@ -82,6 +92,8 @@ class VideoFacts(Value):
     width, height: of the decoded picture after rotation, in pixels.
     frame_count: presented frames, counted; duration: seconds, first start to last end.
     bit_rate: of the video in bit/s; bit_rate_estimated: from file size and duration.
+    seeks_exactly: whether a seek lands on the keyframe asked for (records made before it had
+    that name call it `tidy_seek`).
     """
 
     container: str
@@ -112,7 +124,7 @@ class VideoFacts(Value):
     nominal_duration: int
     index: str
     seekable: bool
-    seeks_exactly: bool
+    seeks_exactly: bool = Field(validation_alias=AliasChoices("seeks_exactly", "tidy_seek"))
 
     @property
     def duration(self) -> Fraction:
@@ -180,7 +192,7 @@ class Chunk(Value):
 
     @property
     def name(self) -> str:
-        """What people and the progress board call it."""
+        """What people and the progress store call it."""
         return f"{self.source.file.key}#{self.number}"
 
     @property

@@ -1,7 +1,7 @@
 """Chunks that wait for a worker: the longest first, small ones several to a task. Pure.
 
 A Prefect task run on Ray costs about 0.1 s of CPU in all, whatever it does (docs/performance.md),
-so a task should have seconds of work. Work is measured in pixels to encode.
+so a task should have seconds of work. Work is measured in pixels to encode, or what equals that.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from clipping.models import Chunk
 
-__all__ = ["Backlog", "Waiting", "work_of"]
+__all__ = ["ChunkQueue", "Waiting"]
 
 # About ten CPU seconds with libx264's medium, four with veryfast.
 _BUNDLE_PIXELS = 150e6
@@ -46,15 +46,8 @@ class Waiting:
         return bool(self.crashes or self.avoid)
 
 
-def work_of(chunk: Chunk) -> float:
-    """Pixels that the chunk's clips cover; overlaps count once."""
-    video = chunk.source.video
-    rate = float(video.frame_count / video.duration) if video.duration else 0.0
-    return chunk.seconds * rate * video.width * video.height
-
-
 @dataclass(slots=True)
-class Backlog:
+class ChunkQueue:
     """What waits, and `work`: how many pixels that is."""
 
     work: float = 0.0

@@ -14,42 +14,41 @@ from ray.exceptions import RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from clipping.cluster.resources import Cluster, Node, Request
-from clipping.config.load import Settings
+from clipping.config.run_config import RunConfig
 from clipping.errors import ClippingError, UsageError
 from clipping.ffmpeg.encoder_check import Trial, try_encoder
-from clipping.ffmpeg.encoders import Rate, candidates
+from clipping.ffmpeg.encoders import AUTO, DEFAULT, Encoder, Rate, gpu_encoder
 
 __all__ = ["require_here", "try_kinds"]
 
 _ANSWER_SECONDS = 12.0
 
 
-def _rate(settings: Settings) -> Rate:
-    row = next(r for r in candidates(settings.encoder) if r.on_gpu)
-    if settings.use_input_bit_rate:
+def _rate(config: RunConfig, row: Encoder) -> Rate:
+    recipe = config.recipe
+    if recipe.use_input_bit_rate:
         return Rate(bit_rate=1_000_000)
-    return Rate(quality=row.default_quality if settings.quality is None else settings.quality)
+    return Rate(quality=row.default_quality if recipe.quality is None else recipe.quality)
 
 
-def require_here(settings: Settings) -> None:
-    """Raise UsageError if only NVENC may encode, only on this machine, and it cannot.
+def require_here(config: RunConfig) -> None:
+    """Raise UsageError if only a GPU may encode, only on this machine, and it cannot.
 
     To be called before Ray is started, which takes seconds and would change nothing.
     """
-    if settings.cpu_encoder or not settings.may_use_nvenc or settings.ray_address:
+    row = gpu_encoder(config.recipe.encoder)
+    if row is None or config.cpu_encoder or config.execution.ray_address or ray.is_initialized():
         return
-    if ray.is_initialized():
-        return
-    trial = try_encoder(settings.ffmpeg_binary, settings.encoder, _rate(settings))
+    trial = try_encoder(config.execution.ffmpeg_binary, row.name, _rate(config, row))
     if trial.works is False:
         raise UsageError(
-            f"{settings.encoder} does not work on this machine: {trial.text}. Choose --encoder"
-            " auto or libx264, or the --ray-address of a cluster that has NVENC",
+            f"{row.name} does not work on this machine: {trial.text}. Choose --encoder {AUTO} or"
+            f" {DEFAULT.name}, or the --ray-address of a cluster that has NVENC",
             trial.kind,
         )
 
 
-def try_kinds(cluster: Cluster, request: Request, settings: Settings) -> dict[str, Trial]:
+def try_kinds(cluster: Cluster, request: Request, config: RunConfig) -> dict[str, Trial]:
     """A test encode on one node of each kind that offers what a chunk asks for, all at once.
 
     By kind. Asks Ray for what a chunk asks for, less the CPU: without its share of a GPU, Ray
@@ -58,7 +57,8 @@ def try_kinds(cluster: Cluster, request: Request, settings: Settings) -> dict[st
     first: dict[str, Node] = {}
     for node in cluster.serving(request).nodes:
         first.setdefault(node.kind, node)
-    name = next(r.name for r in candidates(settings.encoder) if r.on_gpu)
+    row = gpu_encoder(config.recipe.encoder)
+    assert row is not None
     api = cast(Any, ray)
     asked: dict[Any, str] = {}
     for kind, node in first.items():
@@ -68,7 +68,7 @@ def try_kinds(cluster: Cluster, request: Request, settings: Settings) -> dict[st
             "scheduling_strategy": here,
         }
         trial = api.remote(**options)(try_encoder)
-        asked[trial.remote(settings.ffmpeg_binary, name, _rate(settings))] = kind
+        asked[trial.remote(config.execution.ffmpeg_binary, row.name, _rate(config, row))] = kind
     if not asked:
         return {}
     ready, late = api.wait(list(asked), num_returns=len(asked), timeout=_ANSWER_SECONDS)

@@ -15,8 +15,6 @@ __all__ = ["Cluster", "Node", "Request"]
 
 # The label by which Ray lets a task choose, or avoid, a node.
 _NODE_ID = "ray.io/node-id"
-
-
 _MEMORY = ("memory", "object_store_memory")
 
 

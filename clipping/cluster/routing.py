@@ -1,45 +1,59 @@
-"""Where a run's chunks may go: the cluster as it is now, and what its nodes turned out to be."""
+"""Where a run's chunks may go: the cluster as it is now, and what its nodes turned out to be.
 
-import time
+Nothing here asks Ray: the cluster is handed in whenever somebody has looked at it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
-from prefect.logging import get_run_logger
-
-from clipping.cluster.encoder_survey import try_kinds
 from clipping.cluster.placement import Placement, cpu_placement, gpu_placement, probe_request
-from clipping.cluster.ray_session import survey
 from clipping.cluster.resources import Cluster, Node, Request
-from clipping.config.load import Settings
+from clipping.config.run_config import RunConfig
 from clipping.errors import FailureKind, UsageError
 from clipping.ffmpeg.encoder_check import Trial
+from clipping.ffmpeg.encoders import AUTO, DEFAULT, gpu_encoder
 
-__all__ = ["Routes"]
+__all__ = ["Routes", "Say"]
 
-_SURVEY_EVERY = 3.0
 # A node that is restarted, or that Ray has not counted yet, gets so many seconds at least.
 _LEAST_WAIT = 10.0
 _AUTOSCALER_WAIT = 300.0
 
+# A test encode on one node of each kind that offers what a request asks for, by kind.
+TryKinds = Callable[[Cluster, Request, RunConfig], Mapping[str, Trial]]
+# Takes a line for the run's log.
+Say = Callable[[str], None]
+
+
+def _to_nobody(_text: str) -> None:
+    pass
+
 
 @dataclass
 class Routes:
-    """The lanes of a run, kept up to date while nodes come and go.
+    """The placements of a run, kept up to date while nodes come and go.
 
+    warn, inform: take lines for the run's log.
     trials: how the test encode ended, by kind of node; unfit: ids of nodes whose encoder
     failed in a way that is final for the node, with the reason.
     """
 
-    settings: Settings
+    config: RunConfig
     cluster: Cluster
-    trials: dict[str, Trial] = field(default_factory=dict)
-    unfit: dict[str, str] = field(default_factory=dict)
-    _surveyed: float = field(default_factory=time.monotonic)
+    warn: Say = _to_nobody
+    inform: Say = _to_nobody
+    trials: Mapping[str, Trial] = field(default_factory=dict[str, Trial])
+    unfit: dict[str, str] = field(default_factory=dict[str, str])
     _stranded_since: float | None = None
     _gave_up: bool = False
 
     # Before anything is submitted
 
-    def check(self) -> None:
+    def check(
+        self, try_kinds: Callable[[Cluster, Request, RunConfig], Mapping[str, Trial]]
+    ) -> None:
         """Compare what chunks will ask for with what there is; try the encoder on the GPUs.
 
         Raises UsageError if nothing can ever do the work.
@@ -47,20 +61,20 @@ class Routes:
         probe = self.probe()
         if not self._may_come(probe):
             self.cluster.require(probe)
-        gpu = gpu_placement(self.settings, self.cluster)
+        gpu = gpu_placement(self.config, self.cluster)
         if gpu is not None:
-            self.trials = try_kinds(self.cluster, gpu.request, self.settings)
+            self.trials = try_kinds(self.cluster, gpu.request, self.config)
             self._leave_out_unfit()
         cpu = self.cpu()
         if cpu is None:
             self._require_gpu()
             return
         gpu = self.gpu()
-        if gpu is not None and not gpu.slots and self.settings.nvenc_fallback:
-            get_run_logger().warning(
-                "No node can encode with %s (%s): %s does it all.",
-                gpu.encoder, self._why_no_gpu(), cpu.encoder,
-            )  # fmt: skip
+        if gpu is not None and not gpu.slots and self.config.execution.nvenc_fallback:
+            self.warn(
+                f"No node can encode with {gpu.encoder} ({self._why_no_gpu()}):"
+                f" {cpu.encoder} does it all."
+            )
         if (gpu is None or not gpu.slots) and not self._may_come(cpu.request):
             self.cluster.require(cpu.request)
 
@@ -69,8 +83,8 @@ class Routes:
         assert gpu is not None
         if gpu.slots or self._may_come(gpu.request):
             return
-        instead = ", or choose --encoder auto or libx264"
-        offered = gpu_placement(self.settings, self.cluster)
+        instead = f", or choose --encoder {AUTO} or {DEFAULT.name}"
+        offered = gpu_placement(self.config, self.cluster)
         if offered is None or not offered.slots:
             self.cluster.require(gpu.request, self._notes_of_unfit(), instead)
         raise UsageError(
@@ -80,7 +94,7 @@ class Routes:
         )
 
     def _may_come(self, request: Request) -> bool:
-        return self.cluster.can_grow_to(request) or self.settings.node_wait_s > 0
+        return self.cluster.can_grow_to(request) or self.config.execution.node_wait_s > 0
 
     def _leave_out_unfit(self) -> None:
         for node in self.cluster.nodes:
@@ -90,21 +104,22 @@ class Routes:
 
     def notes(self) -> list[str]:
         """A line for each kind of node that the encoder was tried on."""
-        if not self.settings.may_use_nvenc:
+        row = gpu_encoder(self.config.recipe.encoder)
+        if row is None:
             return []
-        lines = [f"h264_nvenc on {kind}: {trial.text}" for kind, trial in self.trials.items()]
-        return lines or ["h264_nvenc: no node offers what it asks for"]
+        lines = [f"{row.name} on {kind}: {trial.text}" for kind, trial in self.trials.items()]
+        return lines or [f"{row.name}: no node offers what it asks for"]
 
     # While the run goes on
 
     def gpu(self, avoid: frozenset[str] = frozenset()) -> Placement | None:
-        """The GPU's lane, for a chunk that must avoid these nodes as well."""
-        return gpu_placement(self.settings, self.cluster, [*self.unfit, *avoid])
+        """The GPU's placement, for a chunk that must avoid these nodes as well."""
+        return gpu_placement(self.config, self.cluster, [*self.unfit, *avoid])
 
     def cpu(self, share: float = 0.0, *, beside_gpu: bool = False) -> Placement | None:
-        """The CPU's lane; `beside_gpu` keeps the GPU's CPUs free."""
+        """The CPU's placement; `beside_gpu` keeps the GPU's CPUs free."""
         gpu = self.gpu() if beside_gpu else None
-        return cpu_placement(self.settings, self.cluster, gpu, share)
+        return cpu_placement(self.config, self.cluster, gpu, share)
 
     @property
     def shares_work(self) -> bool:
@@ -112,43 +127,38 @@ class Routes:
         if self.cpu() is None:
             return False
         gpu = self.gpu()
-        return self.settings.encoder == "auto" or gpu is None or not gpu.slots
+        return self.config.recipe.encoder == AUTO or gpu is None or not gpu.slots
 
     def probe(self) -> Request:
         """What opening videos asks for."""
-        return probe_request(self.settings, self.cluster)
+        return probe_request(self.config, self.cluster)
 
     def coming(self) -> int:
-        """How many NVENC chunks to submit although no node takes them, so that one is started."""
+        """How many GPU chunks to submit although no node takes them, so that one is started."""
         gpu = self.gpu()
         if gpu is None or gpu.slots or self._gave_up:
             return 0
         known = self.cluster.can_grow_to(gpu.request)
-        hoped = self.settings.node_wait_s > 0 and self.cpu() is None
-        return self.settings.nb_streams_per_gpu if known or hoped else 0
+        hoped = self.config.execution.node_wait_s > 0 and self.cpu() is None
+        return self.config.execution.nb_streams_per_gpu if known or hoped else 0
 
-    def look_again(self, *, now: bool = False) -> bool:
-        """Survey the cluster if it is time; whether it was."""
-        if not now and time.monotonic() - self._surveyed < _SURVEY_EVERY:
-            return False
+    def update(self, cluster: Cluster) -> None:
+        """Take in the cluster as it is now."""
         before = {node.id: node for node in self.cluster.nodes}
-        self.cluster = survey()
-        self._surveyed = time.monotonic()
-        after = {node.id: node for node in self.cluster.nodes}
+        after = {node.id: node for node in cluster.nodes}
+        self.cluster = cluster
         for gone in before.keys() - after.keys():
-            node = before[gone]
-            get_run_logger().warning("Node %s (%s) is gone.", node.host, node.kind)
+            self.warn(f"Node {before[gone].host} ({before[gone].kind}) is gone.")
         for new in after.keys() - before.keys():
-            get_run_logger().info("Node %s (%s) has joined.", after[new].host, after[new].kind)
+            self.inform(f"Node {after[new].host} ({after[new].kind}) has joined.")
         self._leave_out_unfit()
-        return True
 
     def exclude(self, node_id: str, reason: str) -> None:
-        """Send no NVENC chunk to that node any more."""
+        """Send no GPU chunk to that node any more."""
         if node_id not in self.unfit:
             self.unfit[node_id] = reason
             host = next((n.host for n in self.cluster.nodes if n.id == node_id), node_id[:8])
-            get_run_logger().warning("No more NVENC chunks for node %s: %s", host, reason)
+            self.warn(f"No more NVENC chunks for node {host}: {reason}")
 
     def host(self, node_id: str | None) -> str:
         """A node's name for a person."""
@@ -182,20 +192,19 @@ class Routes:
             return False
         return self._may_come(request)
 
-    def stranded(self, *, stuck: bool) -> str | None:
+    def stranded(self, now: float, *, stuck: bool) -> str | None:
         """Why chunks have waited long enough for a node; None while they may go on.
 
-        stuck: whether there is work that no live node takes.
+        now: seconds on any clock; stuck: whether there is work that no live node takes.
         """
         if not stuck:
             if self.has_gpu or (self.has_cpu and self.shares_work):
                 self._stranded_since, self._gave_up = None, False
             return None
-        now = time.monotonic()
         if self._stranded_since is None:
             self._stranded_since = now
-            get_run_logger().warning("Work waits for %s.", self.wanted())
-        limit = max(_LEAST_WAIT, self.settings.node_wait_s)
+            self.warn(f"Work waits for {self.wanted()}.")
+        limit = max(_LEAST_WAIT, self.config.execution.node_wait_s)
         if self.cluster.can_grow_to(self._asked()):
             limit = max(limit, _AUTOSCALER_WAIT)
         if now - self._stranded_since < limit:
@@ -212,19 +221,19 @@ class Routes:
         return f"a node with {self._asked()}"
 
     def _asked(self) -> Request:
-        lane = self.gpu() or self.cpu()
-        assert lane is not None
-        return lane.request
+        placement = self.gpu() or self.cpu()
+        assert placement is not None
+        return placement.request
 
     def _why_no_gpu(self) -> str:
-        offered = gpu_placement(self.settings, self.cluster)
+        offered = gpu_placement(self.config, self.cluster)
         if offered is None or not offered.slots:
             return f"the nodes have {self.cluster.offers()}"
         return "; ".join(dict.fromkeys(self._said(n) for n in self._offering()))
 
     def _offering(self) -> list[Node]:
-        lane = gpu_placement(self.settings, self.cluster)
-        return list(self.cluster.serving(lane.request).nodes) if lane else []
+        offered = gpu_placement(self.config, self.cluster)
+        return list(self.cluster.serving(offered.request).nodes) if offered else []
 
     def _said(self, node: Node) -> str:
         return f"{node.host}: {self.unfit.get(node.id, 'not tried')}"

@@ -3,162 +3,186 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-)
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic_settings import NoDecode
 
+from clipping.ffmpeg.encoders import cpu_encoders
+from clipping.plan.shards import in_shard
 from clipping.plan.spans import exact
 
 __all__ = ["Execution", "allowed_failures"]
 
-
-def _listed(value: Any) -> Any:
-    """A list from the environment: JSON, or words (a path may hold blanks: see `_paths`)."""
-    if isinstance(value, str):
-        return json.loads(value) if value.lstrip().startswith("[") else value.split()
-    return value
-
-
-_TAG = r"^[A-Za-z0-9_.:-]*$"
-
-
+_RESOURCE_NAME = r"^[A-Za-z0-9_.:-]*$"
 # Names of resources that Ray itself counts.
-RAY_RESOURCES = ("CPU", "GPU", "memory", "object_store_memory")
-
-
-class Execution(BaseModel):
-    """What decides where and how the work is done; it never changes a clip's content."""
-
-    model_config = ConfigDict(extra="forbid", title="Execution")
-
-    num_clips_per_chunk: int = Field(
-        32,
-        ge=1,
-        le=1000,
-        description="At most so many consecutive clips in a chunk (one task).",
-    )
-    num_cpus_per_worker: float = Field(
-        6.0,
-        gt=0,
-        description="The most CPUs a chunk may use; it asks for what it can use.",
-    )
-    encoder_threads: int = Field(
-        1,
-        ge=1,
-        le=64,
-        description="Threads of one encoder while there is work for every CPU.",
-    )
-    encode_batch_size: int = Field(
-        16,
-        ge=1,
-        description="At most about so many clips for one ffmpeg process; more where keyframes are"
-        " rare.",
-    )
-    nb_streams_per_gpu: int = Field(
-        3,
-        ge=1,
-        le=64,
-        description="NVENC chunks, and so encoder sessions, on a GPU at a time.",
-    )
-    nvenc_resource: str = Field(
-        "",
-        pattern=_TAG,
-        description="A custom resource of the Ray nodes that have NVENC; each NVENC chunk asks "
-        "for one unit of it besides its share of a GPU.",
-    )
-    cpu_resource: str = Field(
-        "",
-        pattern=_TAG,
-        description="A custom resource of the Ray nodes that chunks for the CPU may use; with it "
-        "they stay off all others. One unit on a node is enough.",
-    )
-    nvenc_fallback: Literal["", "libx264", "libopenh264"] = Field(
-        "",
-        description="What encodes instead of h264_nvenc where no node can; empty makes that an "
-        "error.",
-    )
-    node_wait_s: float = Field(
-        0.0,
-        ge=0,
-        description="How long chunks wait for a node that has what they ask for, one that an "
-        "autoscaler starts or that was lost, before they fail.",
-    )
-    use_hwaccel: bool = Field(
-        False,
-        description="Decode on the GPU too, for chunks that are encoded there.",
-    )
-    verify: Literal["packets", "decode"] = Field(
-        "packets",
-        description="How a clip is proved: by its packets, or by decoding all of it as well.",
-    )
-    allow_failures: str = Field(
-        "0",
-        description="How many clips and sources may fail before the run counts as failed: a "
-        "number (20) or a share (0.05 or 5%).",
-    )
-    retry_failed: bool = Field(
-        False,
-        description="Try clips again that failed for good (bad input) in an earlier run.",
-    )
-    retries: int = Field(
-        2,
-        ge=0,
-        le=20,
-        description="How often a task is tried again after what can pass.",
-    )
-    retry_delay_s: float = Field(
-        2.0,
-        ge=0,
-        description="Seconds before the first retry; doubled for each further one.",
-    )
-    crash_retries: int = Field(
-        3,
-        ge=0,
-        le=20,
-        description="How often work is submitted again whose worker died.",
-    )
-    stall_timeout_s: float = Field(
-        300.0,
-        gt=0,
-        description="An ffmpeg that makes no progress for so many seconds is ended.",
-    )
-    extensions: Annotated[list[str], NoDecode, BeforeValidator(_listed)] = Field(
-        default_factory=lambda: list(_EXTENSIONS),
-        description="File name endings taken for videos when an input is a folder or a glob.",
-    )
-    ffmpeg_binary: str = Field(
-        "",
-        description="The ffmpeg to use; empty means the one that comes with the package.",
-    )
-    ray_address: str = Field(
-        "",
-        description="A Ray cluster (HOST:PORT or ray://HOST:10001); empty starts a local one.",
-    )
-    shard: str = Field(
-        "",
-        description="Clip only this share of the videos, as NUMBER/COUNT (3/16): runs of all "
-        "shards split the input without talking to each other.",
-    )
-    scratch_dir: str = Field(
-        "",
-        description="Node-local folder for temporary files; empty means memory (/dev/shm) while "
-        "it has room, then the system's temporary folder.",
-    )
-    verbose: bool = Field(False, description="Say more: Prefect's and Ray's own messages as well.")
-    ffmpeg_verbose: bool = Field(False, description="Pass on ffmpeg's own log.")
-
-
+_RAY_RESOURCES = ("CPU", "GPU", "memory", "object_store_memory")
 _EXTENSIONS = (
     *(".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mts", ".m2ts", ".ts", ".mpg", ".mpeg"),
     *(".flv", ".f4v", ".wmv", ".asf", ".3gp", ".3g2", ".ogv", ".mxf", ".vob", ".h264", ".264"),
     *(".hevc", ".265", ".ivf", ".dv"),
 )
+
+
+def _listed(value: Any) -> Any:
+    """A list from the environment: JSON, or words."""
+    if isinstance(value, str):
+        return json.loads(value) if value.lstrip().startswith("[") else value.split()
+    return value
+
+
+def _custom_resource(name: str) -> str:
+    if name in _RAY_RESOURCES:
+        raise ValueError(f"give the name of a custom resource; {name} is one of Ray's own")
+    return name
+
+
+def _cpu_encoder(name: str) -> str:
+    if name and name not in cpu_encoders():
+        raise ValueError(f"choose one of {', '.join(cpu_encoders())}, or leave it empty")
+    return name
+
+
+_CustomResource = Annotated[str, AfterValidator(_custom_resource)]
+
+
+class Execution(BaseModel):
+    """What decides where and how fast the work is done; it never changes a clip's content."""
+
+    model_config = ConfigDict(extra="forbid", title="Execution")
+
+    num_clips_per_chunk: int = Field(
+        default=32,
+        ge=1,
+        le=1000,
+        description="The most consecutive clips in a chunk, the unit of work that a task does.",
+    )
+    num_cpus_per_worker: float = Field(
+        default=6.0,
+        gt=0,
+        description="The most CPUs that a chunk may use. It uses one while there are chunks for "
+        "every CPU, and more when few chunks are left.",
+    )
+    encoder_threads: int = Field(
+        default=1,
+        ge=1,
+        le=64,
+        description="Threads per encoder while there is work for every CPU.",
+    )
+    encode_batch_size: int = Field(
+        default=16,
+        ge=1,
+        description="About how many clips one ffmpeg process encodes; more where keyframes are "
+        "rare.",
+    )
+    nb_streams_per_gpu: int = Field(
+        default=3,
+        ge=1,
+        le=64,
+        description="How many chunks, and so encoder sessions, share a GPU.",
+    )
+    nvenc_resource: _CustomResource = Field(
+        default="",
+        pattern=_RESOURCE_NAME,
+        description="Custom resource of the Ray nodes that have NVENC. Each chunk for NVENC asks "
+        "for one unit of it, besides its share of a GPU.",
+    )
+    cpu_resource: _CustomResource = Field(
+        default="",
+        pattern=_RESOURCE_NAME,
+        description="Custom resource of the Ray nodes that may encode on the CPU; with it, chunks "
+        "for the CPU stay off all other nodes. One unit per node is enough.",
+    )
+    nvenc_fallback: Annotated[str, AfterValidator(_cpu_encoder)] = Field(
+        default="",
+        description="Encoder to use where no node can encode on a GPU; empty makes that an error.",
+        json_schema_extra={"enum": ["", *cpu_encoders()]},
+    )
+    node_wait_s: float = Field(
+        default=0.0,
+        ge=0,
+        description="How many seconds to wait for a node that can run a chunk (an autoscaler may "
+        "start one, a lost one may come back) before the chunk fails.",
+    )
+    use_hwaccel: bool = Field(
+        default=False,
+        description="Also decode on the GPU, for chunks that are encoded there.",
+    )
+    verify: Literal["packets", "decode"] = Field(
+        default="packets",
+        description="How each clip is verified: by its packets, or by decoding all of it as well.",
+    )
+    allow_failures: str = Field(
+        default="0",
+        description="How many clips and videos may fail before the run counts as failed: a "
+        "number (20) or a share (0.05 or 5%).",
+    )
+    retry_failed: bool = Field(
+        default=False,
+        description="Retry clips that failed permanently (damaged input) in an earlier run.",
+    )
+    retries: int = Field(
+        default=2,
+        ge=0,
+        le=20,
+        description="How many times a task is retried after a transient failure.",
+    )
+    retry_delay_s: float = Field(
+        default=2.0,
+        ge=0,
+        description="Seconds before the first retry; doubled for each further one.",
+    )
+    crash_retries: int = Field(
+        default=3,
+        ge=0,
+        le=20,
+        description="How many times work is submitted again after its worker process died.",
+    )
+    stall_timeout_s: float = Field(
+        default=300.0,
+        gt=0,
+        description="Kill an ffmpeg process that makes no progress for this many seconds.",
+    )
+    extensions: Annotated[list[str], NoDecode, BeforeValidator(_listed)] = Field(
+        default_factory=lambda: list(_EXTENSIONS),
+        description="File name extensions that count as videos in a folder or a glob.",
+    )
+    ffmpeg_binary: str = Field(
+        default="",
+        description="The ffmpeg to run; empty means the one that comes with the package.",
+    )
+    ray_address: str = Field(
+        default="",
+        description="Address of a Ray cluster (HOST:PORT or ray://HOST:10001); empty starts a "
+        "local one.",
+    )
+    shard: str = Field(
+        default="",
+        description="Process only this share of the videos, as NUMBER/COUNT (3/16). Independent "
+        "runs of all shards together process the whole input.",
+    )
+    scratch_dir: str = Field(
+        default="",
+        description="Node-local folder for temporary files; empty means memory (/dev/shm) while "
+        "it has room, then the system's temporary folder.",
+    )
+    verbose: bool = Field(
+        default=False,
+        description="Also show Prefect's and Ray's log messages, and the command of an ffmpeg "
+        "that failed.",
+    )
+    ffmpeg_verbose: bool = Field(default=False, description="Also show ffmpeg's log messages.")
+
+    @model_validator(mode="after")
+    def _readable(self) -> Self:
+        allowed_failures(self.allow_failures, 1)
+        in_shard(self.shard)
+        return self
+
+    @property
+    def shows_worker_output(self) -> bool:
+        """Whether what workers print is to reach the screen."""
+        return self.verbose or self.ffmpeg_verbose
 
 
 def allowed_failures(text: str, total: int) -> int:

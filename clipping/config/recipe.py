@@ -1,117 +1,153 @@
-"""All parameters: the recipe decides the bytes of a clip, the execution decides where and how.
+"""The recipe: what decides the bytes of a clip.
 
-Each is settable by a `.env` file, the environment (`CLIPPING_CLIP_LEN_S`), a flag
-(`--clip-len-s`) and as a flow parameter; the later of these wins. The names that NeMo
-Curator's FixedStrideExtractorStage and ClipTranscodingStage have are kept.
+The names that NeMo Curator's FixedStrideExtractorStage and ClipTranscodingStage have are kept.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from fractions import Fraction
-from typing import Literal, Self
+from typing import Annotated, Self
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    model_validator,
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+from clipping.ffmpeg.encoders import (
+    AUTO,
+    DEFAULT,
+    ENCODERS,
+    Encoder,
+    Rate,
+    bit_rate_for,
+    candidates,
+    choices,
+    gpu_encoder,
 )
-
-from clipping.ffmpeg.encoders import AUTO, Encoder, Rate, bit_rate_for, candidates
 from clipping.models import VideoFacts
-from clipping.plan.spans import exact
+from clipping.plan.spans import SpanSource, StrideSpans, exact
 
-__all__ = ["EncoderName", "Recipe"]
+__all__ = ["Recipe"]
 
 # Raised when the same recipe would give other bytes than before; every clip is then remade.
 _RECIPE_VERSION = 2
 
 
-EncoderName = Literal["libx264", "libopenh264", "h264_nvenc", "auto"]
+def _known_encoder(name: str) -> str:
+    if name not in choices():
+        raise ValueError(f"choose one of {', '.join(choices())}")
+    return name
+
+
+def _encoder_help() -> str:
+    gpu = gpu_encoder(AUTO)
+    assert gpu is not None
+    return (
+        f"Video encoder. {gpu.name} needs a GPU that has it. {AUTO} uses {gpu.name} on the nodes"
+        f" that have it and {DEFAULT.name} on the others, at the same time."
+    )
+
+
+def _preset_help() -> str:
+    rows = [
+        f"{row.name}: {row.presets[0]} … {row.presets[-1]}, default {row.default_preset}"
+        for row in ENCODERS.values()
+        if row.presets
+    ]
+    without = ", ".join(row.name for row in ENCODERS.values() if not row.presets)
+    return (
+        f"The encoder's preset ({'; '.join(rows)}). {without} has none; {AUTO} takes no preset and"
+        " uses each encoder's default."
+    )
+
+
+def _quality_help() -> str:
+    rows = [
+        f"{row.name}: {row.quality_name}, default {row.default_quality:g}"
+        for row in ENCODERS.values()
+        if row.has_constant_quality
+    ]
+    without = ", ".join(row.name for row in ENCODERS.values() if not row.has_constant_quality)
+    return (
+        f"Constant quality; lower is better ({'; '.join(rows)}). {without} has no constant quality:"
+        " its bit rate is computed from this value, the picture's size and the frame rate."
+    )
 
 
 class Recipe(BaseModel):
-    """What decides the content of the clips. Changing it remakes them."""
+    """What decides the content of the clips. Changing it makes them anew."""
 
     model_config = ConfigDict(extra="forbid", title="Recipe")
 
     clip_len_s: float = Field(
-        10.0,
+        default=10.0,
         gt=0,
         le=86_400,
         title="Clip length",
         description="Length of a clip in seconds.",
     )
     clip_stride_s: float = Field(
-        10.0,
+        default=10.0,
         gt=0,
         le=86_400,
         title="Clip stride",
-        description="Seconds from one clip's start to the next one's; less than the length "
-        "makes clips overlap, more leaves gaps.",
+        description="Seconds from the start of one clip to the start of the next. Less than the "
+        "clip length makes clips overlap, more leaves gaps.",
     )
     min_clip_length_s: float = Field(
-        2.0,
+        default=2.0,
         ge=0,
         title="Shortest clip",
-        description="A last clip that the video's end cuts below this many seconds is dropped; "
-        "unless set, never more than the clip length.",
+        description="Drop a last clip that the end of the video cuts to less than this many "
+        "seconds. Unless set, never more than the clip length.",
     )
     limit_clips: int = Field(
-        0,
+        default=0,
         ge=0,
         title="Clips per video",
-        description="At most so many clips a video; 0 = all.",
+        description="Make at most this many clips of each video; 0 means all.",
     )
-    encoder: EncoderName = Field(
-        "libx264",
+    encoder: Annotated[str, AfterValidator(_known_encoder)] = Field(
+        default=DEFAULT.name,
         title="Encoder",
-        description="Video encoder; h264_nvenc needs a GPU that has NVENC. auto uses h264_nvenc "
-        "on the nodes that have it and libx264 on the others, at the same time.",
+        description=_encoder_help(),
+        json_schema_extra={"enum": [*choices()]},
     )
-    preset: str | None = Field(
-        None,
-        title="Preset",
-        description="The encoder's preset (libx264: ultrafast … placebo, default veryfast; "
-        "h264_nvenc: p1 … p7, default p4; libopenh264 has none, auto takes the defaults).",
-    )
+    preset: str | None = Field(default=None, title="Preset", description=_preset_help())
     quality: float | None = Field(
-        None,
-        ge=0,
-        le=51,
+        default=None,
+        ge=min(row.quality_range[0] for row in ENCODERS.values()),
+        le=max(row.quality_range[1] for row in ENCODERS.values()),
         title="Quality",
-        description="Constant quality, lower is better (libx264: CRF, default 21; h264_nvenc: CQ, "
-        "default 23). libopenh264 has none: it gets a bit rate chosen from size and frame rate.",
+        description=_quality_help(),
     )
     use_input_bit_rate: bool = Field(
-        False,
+        default=False,
         title="Use the source's bit rate",
         description="Aim at the source's video bit rate instead of a constant quality.",
     )
     audio: bool = Field(
-        True,
+        default=True,
         title="Audio",
-        description="Keep the first audio track: copied where MP4 may hold its codec, else AAC.",
+        description="Keep the first audio track: copied if MP4 can hold its codec, else encoded "
+        "to AAC.",
     )
     tone_map: bool = Field(
-        True,
+        default=True,
         title="Tone-map HDR",
-        description="Turn PQ and HLG video into BT.709 (SDR).",
+        description="Convert PQ and HLG video to BT.709 (SDR).",
     )
     deinterlace: bool = Field(
-        True,
+        default=True,
         title="Deinterlace",
         description="Deinterlace frames that are marked interlaced.",
     )
     max_damage: float = Field(
-        0.2,
+        default=0.2,
         ge=0,
         le=1,
         title="Largest damage",
         description="The largest share of a clip's frames that may be lost or damaged in the "
-        "source. Such a clip is written and its record says so; beyond this it fails.",
+        "source. Such a clip is written and its record names the damage; with more damage the "
+        "clip fails.",
     )
 
     @model_validator(mode="after")
@@ -128,24 +164,30 @@ class Recipe(BaseModel):
             )
         if self.preset is not None and self.encoder == AUTO:
             raise ValueError(
-                "encoder auto takes no preset, since its encoders' presets differ: each uses its"
+                f"encoder {AUTO} takes no preset, since its encoders' presets differ: each uses its"
                 " own default; leave preset out, or name one encoder"
             )
         row = candidates(self.encoder)[0]
         if self.preset is not None and self.preset not in row.presets:
-            choices = ", ".join(row.presets) or "it has none"
-            raise ValueError(f"{self.encoder} has no preset {self.preset!r} (choices: {choices})")
-        if self.quality is not None and self.use_input_bit_rate:
-            raise ValueError("quality and use_input_bit_rate exclude each other: give one")
+            named = ", ".join(row.presets) or "it has none"
+            raise ValueError(f"{self.encoder} has no preset {self.preset!r} (choices: {named})")
+        if self.quality is not None:
+            if self.use_input_bit_rate:
+                raise ValueError("quality and use_input_bit_rate exclude each other: give one")
+            for each in candidates(self.encoder):
+                low, high = each.quality_range
+                if not low <= self.quality <= high:
+                    raise ValueError(f"{each.name} takes a quality from {low:g} to {high:g}")
         return self
 
     @property
-    def exact_stride(self) -> tuple[Fraction, Fraction, Fraction]:
-        """Length, stride and minimum in exact seconds, as they were typed."""
-        return (
-            exact(self.clip_len_s),
-            exact(self.clip_stride_s),
-            exact(self.min_clip_length_s),
+    def span_source(self) -> SpanSource:
+        """What decides where clips begin and end; times are exact, as they were typed."""
+        return StrideSpans(
+            length=exact(self.clip_len_s),
+            stride=exact(self.clip_stride_s),
+            least=exact(self.min_clip_length_s),
+            limit=self.limit_clips,
         )
 
     def preset_for(self, row: Encoder) -> str | None:
@@ -161,13 +203,15 @@ class Recipe(BaseModel):
         if self.use_input_bit_rate:
             return Rate(bit_rate=max(16_000, video.bit_rate))
         quality = row.default_quality if self.quality is None else self.quality
-        if row.constant_quality:
+        if row.has_constant_quality:
             return Rate(quality=quality)
         frames_per_second = float(video.frame_count / video.duration)
         return Rate(bit_rate=bit_rate_for(width, height, frames_per_second, quality))
 
     def digest(self) -> str:
         """A short digest of everything that decides the bytes of a clip."""
-        values = {k: getattr(self, k) for k in Recipe.model_fields}
+        of_spans = {"clip_len_s", "clip_stride_s", "min_clip_length_s", "limit_clips"}
+        others = {k: getattr(self, k) for k in Recipe.model_fields if k not in of_spans}
+        values = {**others, **self.span_source.digest_part()}
         text = json.dumps([_RECIPE_VERSION, values], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]

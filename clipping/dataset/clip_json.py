@@ -7,7 +7,7 @@ from typing import Any
 
 from clipping.models import ClipRecord, ClipStatus, Source, Span
 
-__all__ = ["meta", "span_seconds"]
+__all__ = ["clip_json", "span_seconds"]
 
 
 def span_seconds(span: Span) -> list[float]:
@@ -15,7 +15,7 @@ def span_seconds(span: Span) -> list[float]:
     return [float(span.start), float(span.end)]
 
 
-def meta(source: Source, record: ClipRecord, recipe_digest: str, ffmpeg_version: str) -> str:
+def clip_json(source: Source, record: ClipRecord, recipe_digest: str, ffmpeg_version: str) -> str:
     """The record of one clip as JSON text.
 
     Keys up to `windows` are read by NeMo Curator's downstream stages.

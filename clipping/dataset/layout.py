@@ -1,18 +1,64 @@
-"""Names in the output, and the JSON beside a clip. Pure.
+"""What folders and files of an output are called, below its root. Pure.
 
-A clip's JSON holds the keys of NeMo Curator's ClipWriterStage first, then ours.
+No other module spells these names. The layout is the one that NeMo Curator's downstream stages
+read.
 """
 
 from __future__ import annotations
 
 import hashlib
 
-__all__ = ["chunk_record_name", "clip_name", "meta_name", "record_name", "source_record_name"]
+from clipping.plan.shards import shard_label
+
+__all__ = [
+    "CHUNK_RECORDS",
+    "CLIPS",
+    "MANIFEST",
+    "MANIFESTS",
+    "VIDEO_RECORDS",
+    "chunk_record_name",
+    "clip_file",
+    "clip_name",
+    "manifest_name",
+    "meta_name",
+    "own_folders",
+    "record_name",
+    "shard_manifest",
+    "source_record_name",
+]
+
+
+CLIPS = "clips"
+MANIFESTS = "manifests"
+MANIFEST = "manifest.parquet"
+VIDEO_RECORDS = "processed_videos"
+CHUNK_RECORDS = "processed_clip_chunks"
+
+
+def clip_file(clip_id: str) -> str:
+    """What a clip is called in the folder of clips."""
+    return f"{clip_id}.mp4"
 
 
 def clip_name(clip_id: str) -> str:
     """Where a clip lies below the output."""
-    return f"clips/{clip_id}.mp4"
+    return f"{CLIPS}/{clip_file(clip_id)}"
+
+
+def shard_manifest(shard: str) -> str:
+    """What the manifest of a shard's run is called in the folder of manifests."""
+    return f"{shard_label(shard)}.parquet"
+
+
+def manifest_name(shard: str) -> str:
+    """Where a run's manifest lies below the output."""
+    return f"{MANIFESTS}/{shard_manifest(shard)}" if shard else MANIFEST
+
+
+def own_folders(output: str) -> list[str]:
+    """The folders of an output that hold no sources, for when it lies within the input."""
+    root = output.removeprefix("file://").rstrip("/")
+    return [root, f"{root}/{CLIPS}"]
 
 
 def meta_name(clip_id: str) -> str:
@@ -21,8 +67,6 @@ def meta_name(clip_id: str) -> str:
 
 
 _PART_LIMIT = 255  # bytes in a file name, on every common file system
-
-
 _NAME_LIMIT = 900  # bytes in all: S3 takes 1024 in a key, the output's prefix among them
 
 
@@ -54,9 +98,9 @@ def _digested(part: str, suffix: str) -> str:
 
 def source_record_name(key: str) -> str:
     """Where a source's record lies below the output."""
-    return record_name(f"processed_videos/{key}", ".json")
+    return record_name(f"{VIDEO_RECORDS}/{key}", ".json")
 
 
 def chunk_record_name(key: str, chunk: int) -> str:
     """Where a chunk's record lies below the output."""
-    return record_name(f"processed_clip_chunks/{key}", f"_{chunk}.json")
+    return record_name(f"{CHUNK_RECORDS}/{key}", f"_{chunk}.json")

@@ -15,8 +15,6 @@ from clipping.storage.outputs import Output
 __all__ = ["MANIFEST_COLUMNS", "Manifest", "clip_row"]
 
 _ROWS_A_GROUP = 5_000
-
-
 # One row a clip. Times in seconds, sizes in pixels and bytes.
 MANIFEST_COLUMNS: tuple[tuple[str, str], ...] = (
     ("clip", "string"),

@@ -7,10 +7,10 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from clipping.dataset.layout import MANIFEST, MANIFESTS, shard_manifest
 from clipping.errors import UsageError
-from clipping.plan.shards import manifest_name
-from clipping.run.tally import count
 from clipping.storage.outputs import Output
+from clipping.wording import count
 
 __all__ = ["merge_manifests"]
 
@@ -21,15 +21,15 @@ def merge_manifests(output: Output) -> str:
     Returns a line that says what was joined. Raises UsageError if a shard's manifest is
     missing or shards of different counts lie there, StorageError.
     """
-    names = _complete(set(output.sizes("manifests")), output.location("manifests"))
+    names = _complete(set(output.sizes(MANIFESTS)), output.location(MANIFESTS))
     parquet: Any = importlib.import_module("pyarrow.parquet")
     rows = 0
     with tempfile.TemporaryDirectory(prefix="clipping-manifest-") as folder:
-        joined = Path(folder) / "manifest.parquet"
+        joined = Path(folder) / MANIFEST
         writer: Any = None
         for name in names:
             part = Path(folder) / "part.parquet"
-            output.fetch(f"manifests/{name}", part)
+            output.fetch(f"{MANIFESTS}/{name}", part)
             with parquet.ParquetFile(part) as file:
                 writer = writer or parquet.ParquetWriter(joined, file.schema_arrow)
                 for group in range(file.num_row_groups):
@@ -37,8 +37,8 @@ def merge_manifests(output: Output) -> str:
                     writer.write_table(table)
                     rows += table.num_rows
         writer.close()
-        output.publish(joined, "manifest.parquet")
-    where = output.location("manifest.parquet")
+        output.publish(joined, MANIFEST)
+    where = output.location(MANIFEST)
     return f"{count(rows, 'clip')} of {count(len(names), 'shard')} in {where}"
 
 
@@ -53,7 +53,7 @@ def _complete(there: set[str], where: str) -> list[str]:
             f"{where} holds manifests of shards of different counts ({kinds}); remove the old ones"
         )
     shards = int(counts.pop())
-    wanted = [Path(manifest_name(f"{i}/{shards}")).name for i in range(1, shards + 1)]
+    wanted = [shard_manifest(f"{i}/{shards}") for i in range(1, shards + 1)]
     missing = [f"{i}/{shards}" for i, name in enumerate(wanted, 1) if name not in there]
     if missing:
         shown = ", ".join(missing[:10]) + (" …" if len(missing) > 10 else "")

@@ -6,15 +6,14 @@ from functools import cache
 
 import imageio_ffmpeg
 
-from clipping.config.execution import Execution
 from clipping.ffmpeg import process
 
 __all__ = ["ffmpeg_path", "ffmpeg_version"]
 
 
-def ffmpeg_path(execution: Execution) -> str:
-    """The ffmpeg to run on this node: the one set, or the one that comes with the package."""
-    return execution.ffmpeg_binary or imageio_ffmpeg.get_ffmpeg_exe()
+def ffmpeg_path(chosen: str = "") -> str:
+    """The ffmpeg to run on this node: the one chosen, or the one that comes with the package."""
+    return chosen or imageio_ffmpeg.get_ffmpeg_exe()
 
 
 @cache

@@ -1,9 +1,9 @@
-"""ffmpeg's argument lists and its words: pure, argv out and text in.
+"""ffmpeg's argument lists. Pure.
 
 Three ideas make cuts exact. `-copyts` keeps the source's PTS, so that `trim` and `select`
 choose frames by integer PTS; the seek only has to come early enough. `setpts` then moves the
-run's first frame to 0 by an exact integer. `-fps_mode passthrough` and the source's own time
-base carry every PTS unchanged into the mezzanine.
+segment's first frame to 0 by an exact integer. `-fps_mode passthrough` and the source's own time
+base carry every PTS unchanged into the encoded segment.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from math import floor
 from clipping.ffmpeg.encoders import Encoder, Rate
 from clipping.ffmpeg.filters import Picture
 from clipping.models import VideoFacts
-from clipping.plan.segments import Run
+from clipping.plan.segments import Segment
 from clipping.plan.time_line import timescale
 
 __all__ = [
@@ -34,11 +34,7 @@ DEMUXERS = (
     "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,mpegvideo,m4v,flv,ogg,asf,mxf,gxf,"
     "nut,ivf,h264,hevc,obu,av1,dv,rm,wtv"
 )
-
-
 _QUIET = ["-hide_banner", "-nostdin", "-y", "-nostats"]
-
-
 # Seeking in these lands on the keyframe asked for; elsewhere it may land after it, so that we
 # ask for an earlier one (and the verification notices if that was not early enough).
 _LOOSE_SEEK_MARGIN = Fraction(2)
@@ -64,13 +60,13 @@ def _us(seconds: Fraction) -> str:
     return f"{sign}{micro // 1_000_000}.{micro % 1_000_000:06d}"
 
 
-def _selection(run: Run) -> list[str]:
-    """The run's frames and no others; of frames that share a PTS, the first."""
-    first, last = run.ranges[0][0], run.ranges[-1][1]
+def _selection(segment: Segment) -> list[str]:
+    """The segment's frames and no others; of frames that share a PTS, the first."""
+    first, last = segment.ranges[0][0], segment.ranges[-1][1]
     ascending = "(isnan(prev_selected_pts)+gt(pts,prev_selected_pts))"
     inside = ""
-    if len(run.ranges) > 1:
-        inside = f"({'+'.join(f'gte(pts,{a})*lt(pts,{b})' for a, b in run.ranges)})*"
+    if len(segment.ranges) > 1:
+        inside = f"({'+'.join(f'gte(pts,{a})*lt(pts,{b})' for a, b in segment.ranges)})*"
     return [f"trim=start_pts={first}:end_pts={last}", f"select='{inside}{ascending}'"]
 
 
@@ -93,7 +89,7 @@ def encode_command(
     binary: str,
     url: str,
     video: VideoFacts,
-    run: Run,
+    segment: Segment,
     picture: Picture,
     encoder: Encoder,
     *,
@@ -105,15 +101,15 @@ def encode_command(
     hwaccel: bool = False,
     talkative: bool = False,
 ) -> list[str]:
-    """Encode a run's frames once, into one MP4 with an IDR at every clip boundary.
+    """Encode a segment's frames once, into one MP4 with an IDR at every clip boundary.
 
     hwaccel: decode on the GPU; the frames stay there if the picture is made there.
     """
-    origin = run.pts[0]
-    chain = [*_selection(run), f"setpts=PTS-({origin})", *picture.filters]
+    origin = segment.pts[0]
+    chain = [*_selection(segment), f"setpts=PTS-({origin})", *picture.filters]
     if picture.on_gpu and not encoder.on_gpu:
-        chain += ["hwdownload", "format=yuv420p"]
-    boundaries = ",".join(_us((b - origin) * video.time_base) for b in run.boundaries)
+        chain += ["hwdownload", f"format={encoder.pixel_format}"]
+    boundaries = ",".join(_us((b - origin) * video.time_base) for b in segment.boundaries)
     return [
         binary,
         *_QUIET,
@@ -124,7 +120,7 @@ def encode_command(
         *_input(
             url,
             threads=threads,
-            seek=None if from_start else seek_target(run.seek, video),
+            seek=None if from_start else seek_target(segment.seek, video),
         ),
         *["-map", f"0:{video.stream}", "-an", "-sn", "-dn", "-map_metadata", "-1"],
         *["-vf", ",".join(chain)],
@@ -167,7 +163,13 @@ def encoder_trial_command(binary: str, encoder: Encoder, rate: Rate) -> list[str
         *_QUIET,
         *["-loglevel", "repeat+level+warning"],
         *["-f", "lavfi", "-i", "color=black:s=256x256:r=30", "-frames:v", "3"],
-        *["-vf", "format=yuv420p", "-c:v", encoder.name, *encoder.options(None, rate, 1)],
+        *[
+            "-vf",
+            f"format={encoder.pixel_format}",
+            "-c:v",
+            encoder.name,
+            *encoder.options(None, rate, 1),
+        ],
         *["-f", "null", "-"],
     ]
 

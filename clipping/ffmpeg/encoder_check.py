@@ -9,18 +9,15 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
-import imageio_ffmpeg
-
 from clipping.errors import FailureKind, FfmpegError
 from clipping.ffmpeg import process
+from clipping.ffmpeg.binary import ffmpeg_path
 from clipping.ffmpeg.commands import encoder_trial_command
 from clipping.ffmpeg.encoders import Rate, encoder
 
-__all__ = ["Trial"]
+__all__ = ["Trial", "try_encoder"]
 
 _TRIAL_SECONDS = 8.0
-
-
 _ADVICE = {
     FailureKind.OLD_DRIVER: "driver too old for this ffmpeg: update it, or set ffmpeg_binary to"
     " an ffmpeg built for it",
@@ -41,7 +38,7 @@ class Trial:
 def try_encoder(binary: str, name: str, rate: Rate) -> Trial:
     """Encode three frames here."""
     began = time.monotonic()
-    command = encoder_trial_command(binary or imageio_ffmpeg.get_ffmpeg_exe(), encoder(name), rate)
+    command = encoder_trial_command(ffmpeg_path(binary), encoder(name), rate)
     try:
         process.run(command, what="a test encode", stall_limit=_TRIAL_SECONDS)
     except FfmpegError as error:

@@ -1,8 +1,9 @@
-"""The table of video encoders: one row each, with its options and what it needs.
+"""The table of video encoders: one row each, with all that is the encoder's own.
 
-Constant quality is the default; a bit rate replaces it. Sources of the options:
-`ffmpeg -h encoder=NAME` of the bundled build, and FFmpeg's nvenc.c for the rule that `-cq`
-discards the average bit rate, so that never both are given.
+Choices, help texts, the schema of Prefect's form, commands and proofs derive from the rows; no
+other module names an encoder. Constant quality is the default; a bit rate replaces it. Sources
+of the options: `ffmpeg -h encoder=NAME` of the bundled build, and FFmpeg's nvenc.c for the rule
+that `-cq` discards the average bit rate, so that never both are given.
 """
 
 from __future__ import annotations
@@ -12,11 +13,19 @@ from dataclasses import dataclass
 
 from clipping.errors import UsageError
 
-__all__ = ["AUTO", "ENCODERS", "Encoder", "Rate", "bit_rate_for", "candidates", "encoder"]
-
-# Not a row: NVENC where a node has it, libx264 on the others.
-AUTO = "auto"
-_AUTO_ROWS = ("h264_nvenc", "libx264")
+__all__ = [
+    "AUTO",
+    "DEFAULT",
+    "ENCODERS",
+    "Encoder",
+    "Rate",
+    "bit_rate_for",
+    "candidates",
+    "choices",
+    "cpu_encoders",
+    "encoder",
+    "gpu_encoder",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +52,13 @@ class Encoder:
     """One row: what an encoder is called, can do, and is told.
 
     presets: fastest first; empty if it has none.
-    options: (preset, rate, threads) to argv.
-    constant_quality: False if the encoder can only be given a bit rate.
+    quality_name: what its constant quality is called; empty if it can only be given a bit rate.
+    quality_range: the lowest and highest quality that it takes.
+    pixel_format: of the frames that it is given.
+    mp4_tag: the sample entry that players expect for it in MP4.
+    starts_clean: whether an MP4 sample is one that decoding can start with, nothing of what
+    comes before being needed.
+    options: (preset, rate, threads) to argv. Forced keyframes must be clean starts.
     """
 
     name: str
@@ -52,26 +66,31 @@ class Encoder:
     on_gpu: bool
     presets: tuple[str, ...]
     default_preset: str | None
+    quality_name: str
     default_quality: float
     quality_range: tuple[float, float]
-    constant_quality: bool
+    pixel_format: str
+    mp4_tag: str
+    starts_clean: Callable[[bytes], bool]
     options: Callable[[str | None, Rate, int], list[str]]
+
+    @property
+    def has_constant_quality(self) -> bool:
+        """Whether it can be asked for a quality rather than a bit rate."""
+        return bool(self.quality_name)
 
 
 def _average(bit_rate: int) -> list[str]:
     return [
-        "-b:v",
-        str(bit_rate),
-        "-maxrate",
-        str(2 * bit_rate),
-        "-bufsize",
-        str(4 * bit_rate),
+        *["-b:v", str(bit_rate)],
+        *["-maxrate", str(2 * bit_rate)],
+        *["-bufsize", str(4 * bit_rate)],
     ]
 
 
 def _libx264(preset: str | None, rate: Rate, threads: int) -> list[str]:
     spend = _average(rate.bit_rate) if rate.bit_rate else ["-crf", f"{rate.quality:g}"]
-    # Cells are cut at IDRs, so forced keyframes must be IDRs and GOPs closed.
+    # Clips are cut at IDRs, so forced keyframes must be IDRs and GOPs closed.
     closed = ["-forced-idr", "1", "-flags", "+cgop"]
     return ["-preset", preset or _X264_DEFAULT, *spend, *closed, "-threads", str(threads)]
 
@@ -79,14 +98,7 @@ def _libx264(preset: str | None, rate: Rate, threads: int) -> list[str]:
 def _libopenh264(_preset: str | None, rate: Rate, threads: int) -> list[str]:
     if not rate.bit_rate:
         raise ValueError("libopenh264 needs a bit rate")
-    spend = [
-        "-rc_mode",
-        "bitrate",
-        "-b:v",
-        str(rate.bit_rate),
-        "-allow_skip_frames",
-        "0",
-    ]
+    spend = ["-rc_mode", "bitrate", "-b:v", str(rate.bit_rate), "-allow_skip_frames", "0"]
     # It makes no keyframe by itself except every -g frames; a long GOP leaves the forced ones.
     return [*spend, "-profile:v", "high", "-g", "250", "-threads", str(threads)]
 
@@ -97,19 +109,24 @@ def _nvenc(preset: str | None, rate: Rate, _threads: int) -> list[str]:
     return [*tuned, *spend, "-forced-idr", "1", "-strict_gop", "1", "-g", "250"]
 
 
+_IDR = 5  # nal_unit_type of an IDR slice, ITU-T H.264 table 7-1
+
+
+def _h264_starts_clean(sample: bytes) -> bool:
+    """Whether an MP4 sample with four-byte lengths (ISO/IEC 14496-15) holds an IDR slice."""
+    at = 0
+    while at + 5 <= len(sample):
+        if sample[at + 4] & 0x1F == _IDR:
+            return True
+        at += 4 + int.from_bytes(sample[at : at + 4], "big")
+    return False
+
+
 # Chosen from the README's table: half of medium's CPU time at nearly the same VMAF and bytes.
 _X264_DEFAULT = "veryfast"
 _X264_PRESETS = (
-    "ultrafast",
-    "superfast",
-    "veryfast",
-    "faster",
-    "fast",
-    "medium",
-    "slow",
-    "slower",
-    "veryslow",
-    "placebo",
+    *("ultrafast", "superfast", "veryfast", "faster", "fast"),
+    *("medium", "slow", "slower", "veryslow", "placebo"),
 )
 
 ENCODERS: dict[str, Encoder] = {
@@ -121,9 +138,12 @@ ENCODERS: dict[str, Encoder] = {
             on_gpu=False,
             presets=_X264_PRESETS,
             default_preset=_X264_DEFAULT,
+            quality_name="CRF",
             default_quality=21,
             quality_range=(0, 51),
-            constant_quality=True,
+            pixel_format="yuv420p",
+            mp4_tag="avc1",
+            starts_clean=_h264_starts_clean,
             options=_libx264,
         ),
         Encoder(
@@ -132,9 +152,12 @@ ENCODERS: dict[str, Encoder] = {
             on_gpu=False,
             presets=(),
             default_preset=None,
+            quality_name="",
             default_quality=23,
             quality_range=(0, 51),
-            constant_quality=False,
+            pixel_format="yuv420p",
+            mp4_tag="avc1",
+            starts_clean=_h264_starts_clean,
             options=_libopenh264,
         ),
         Encoder(
@@ -143,18 +166,41 @@ ENCODERS: dict[str, Encoder] = {
             on_gpu=True,
             presets=("p1", "p2", "p3", "p4", "p5", "p6", "p7"),
             default_preset="p4",
+            quality_name="CQ",
             default_quality=23,
             quality_range=(0, 51),
-            constant_quality=True,
+            pixel_format="yuv420p",
+            mp4_tag="avc1",
+            starts_clean=_h264_starts_clean,
             options=_nvenc,
         ),
     )
 }
 
+DEFAULT = ENCODERS["libx264"]
+# Not a row: the encoder on the GPU where a node has it, the default one on the others.
+AUTO = "auto"
+_AUTO_ROWS = (ENCODERS["h264_nvenc"], DEFAULT)
+
+
+def choices() -> list[str]:
+    """What the setting `encoder` may be."""
+    return [*ENCODERS, AUTO]
+
+
+def cpu_encoders() -> list[str]:
+    """The names of the rows that need no GPU."""
+    return [row.name for row in ENCODERS.values() if not row.on_gpu]
+
 
 def candidates(name: str) -> tuple[Encoder, ...]:
     """The rows that `name` may stand for: itself, or those that `auto` chooses from."""
-    return tuple(encoder(n) for n in (_AUTO_ROWS if name == AUTO else (name,)))
+    return _AUTO_ROWS if name == AUTO else (encoder(name),)
+
+
+def gpu_encoder(name: str) -> Encoder | None:
+    """Of the rows that `name` may stand for, the one on a GPU; None if there is none."""
+    return next((row for row in candidates(name) if row.on_gpu), None)
 
 
 def encoder(name: str) -> Encoder:

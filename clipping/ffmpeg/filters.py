@@ -6,12 +6,12 @@ from dataclasses import dataclass
 
 from clipping.models import VideoFacts
 
-__all__ = ["Picture", "even_size", "gpu_picture", "picture_filters"]
+__all__ = ["Picture", "cpu_picture", "even_size", "gpu_picture"]
 
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """The picture to make of a source: even size in pixels, and how to get there.
+    """The picture to make of a source: its size in pixels, and the filters that make it.
 
     on_gpu: whether the filters take, and give, frames in a GPU's memory.
     """
@@ -21,14 +21,24 @@ class Picture:
     filters: tuple[str, ...]
     on_gpu: bool = False
 
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height."""
+        return self.width, self.height
+
 
 def even_size(width: int, height: int) -> tuple[int, int]:
     """4:2:0 needs even sides: an odd one loses its last row or column, a side of 1 is doubled."""
     return max(2, width - width % 2), max(2, height - height % 2)
 
 
-def picture_filters(video: VideoFacts, *, tone_map: bool, deinterlace: bool) -> Picture:
-    """How a source's picture becomes 8-bit 4:2:0, limited range, progressive, of even size."""
+def cpu_picture(
+    video: VideoFacts, *, tone_map: bool, deinterlace: bool, pixel_format: str
+) -> Picture:
+    """How a source's picture becomes progressive, limited range, of even size, on the CPU.
+
+    pixel_format: what the encoder is to be given.
+    """
     width, height = even_size(video.width, video.height)
     filters: list[str] = []
     if deinterlace and video.field_order != "progressive":
@@ -44,7 +54,7 @@ def picture_filters(video: VideoFacts, *, tone_map: bool, deinterlace: bool) -> 
             "zscale=p=bt709",
             "tonemap=hable:desat=0",
             "zscale=t=bt709:m=bt709:r=limited",
-            "format=yuv420p",
+            f"format={pixel_format}",
         ]
     else:
         is_rgb = video.color_space == "gbr" or video.pixel_format.startswith(_RGB)
@@ -52,7 +62,7 @@ def picture_filters(video: VideoFacts, *, tone_map: bool, deinterlace: bool) -> 
         filters.append(
             f"scale=out_range=limited{matrix}:flags=bicubic+accurate_rnd+full_chroma_int"
         )
-        filters.append("format=yuv420p")
+        filters.append(f"format={pixel_format}")
         if is_rgb:
             filters.append("setparams=color_primaries=bt709:color_trc=bt709:colorspace=bt709")
     if video.width == 1 or video.height == 1:
@@ -62,11 +72,12 @@ def picture_filters(video: VideoFacts, *, tone_map: bool, deinterlace: bool) -> 
     return Picture(width, height, tuple(filters))
 
 
-def gpu_picture(video: VideoFacts, *, tone_map: bool, deinterlace: bool) -> Picture | str:
+def gpu_picture(
+    video: VideoFacts, *, tone_map: bool, deinterlace: bool, pixel_format: str
+) -> Picture | str:
     """The same picture made of frames in a GPU's memory, or why that cannot be.
 
-    Eight or more bits become 8-bit 4:2:0 there. What has no filter on the GPU that gives the
-    same picture is left to the CPU.
+    What has no filter on the GPU that gives the same picture is left to the CPU.
     """
     width, height = even_size(video.width, video.height)
     reasons = {
@@ -80,8 +91,10 @@ def gpu_picture(video: VideoFacts, *, tone_map: bool, deinterlace: bool) -> Pict
     for reason, holds in reasons.items():
         if holds:
             return reason
-    # The range is said as on the CPU, so that runs of either kind have the same parameter sets.
-    return Picture(width, height, ("scale_cuda=format=yuv420p", "setparams=range=limited"), True)
+    # The range is said as on the CPU, so that both kinds have the same parameter sets.
+    return Picture(
+        width, height, (f"scale_cuda=format={pixel_format}", "setparams=range=limited"), True
+    )
 
 
 _RGB = ("rgb", "bgr", "gbr", "argb", "abgr", "0rgb", "0bgr", "pal8", "x2rgb", "x2bgr")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import os
 import selectors
+import shlex
 import signal
 import subprocess
 import sys
@@ -69,7 +70,7 @@ def run(
     stall_limit: seconds without any output or progress after which the child is ended.
     stop: when set, the child is ended and the call raises.
 
-    Raises FfmpegError, with a classified kind, unless the exit status is 0.
+    Raises FfmpegError, with a classified kind and the command, unless the exit status is 0.
     """
     began = time.monotonic()
     child = _start(argv, what)
@@ -112,15 +113,15 @@ def run(
                 pipe.close()
     text = "\n".join(tail)
     if stalled:
-        message = f"{what}: ffmpeg made no progress for {stall_limit:g} s and was ended"
-        raise FfmpegError(message, FailureKind.TIMED_OUT)
+        message = f"{what}: ffmpeg made no progress for {stall_limit:g} s and was killed"
+        raise _failed(argv, message, FailureKind.TIMED_OUT)
     if stop is not None and stop.is_set():
-        raise FfmpegError(f"{what}: stopped", FailureKind.KILLED)
+        raise _failed(argv, f"{what}: stopped", FailureKind.KILLED)
     if code != 0:
         kind = classify(code, text)
         how = f"signal {-code}" if code < 0 else f"exit status {code}"
         words = last_words(text) or "it said nothing"
-        raise FfmpegError(f"{what}: ffmpeg ended with {how}: {words}", kind)
+        raise _failed(argv, f"{what}: ffmpeg ended with {how}: {words}", kind)
     return Finished(stderr=text, damage=damage, seconds=time.monotonic() - began)
 
 
@@ -137,9 +138,16 @@ def _start(argv: Sequence[str], what: str) -> subprocess.Popen[bytes]:
         )
     except FileNotFoundError:
         message = f"{what}: there is no program {argv[0]!r}; set ffmpeg_binary to one"
-        raise FfmpegError(message, FailureKind.NO_ENCODER) from None
+        raise _failed(argv, message, FailureKind.NO_ENCODER) from None
     except OSError as error:
-        raise FfmpegError(f"{what}: {argv[0]!r} does not start: {error}", FailureKind.IO) from None
+        message = f"{what}: {argv[0]!r} does not start: {error}"
+        raise _failed(argv, message, FailureKind.IO) from None
+
+
+def _failed(argv: Sequence[str], message: str, kind: FailureKind) -> FfmpegError:
+    error = FfmpegError(message, kind)
+    error.command = shlex.join(argv)
+    return error
 
 
 class _Lines:

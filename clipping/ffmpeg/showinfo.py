@@ -5,14 +5,15 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
-from clipping.ffmpeg import process
-
-__all__ = ["Decoded", "decoded_times", "is_damage"]
+__all__ = ["Decoded", "is_damage"]
 
 # What a decoder says about a picture it could not, or not fully, decode.
 _DAMAGE = re.compile(
     r"corrupt decoded frame|Error submitting packet to decoder|Skipping invalid undecodable NALU"
 )
+_FRAME = re.compile(r" n: *\d+ pts: *(-?\d+|NOPTS)")
+_WORD = re.compile(r"\b([a-z_]+): *([^ \]]+)")
+_ROTATION = re.compile(r"Display Matrix: rotation of (-?[\d.]+) degrees", re.IGNORECASE)
 
 
 def is_damage(line: str) -> bool:
@@ -63,19 +64,3 @@ class Decoded:
                 self.facts = facts
         elif "color_range:" in line and len(self.pts) == 1:
             self.facts |= dict(_WORD.findall(line))
-
-
-_FRAME = re.compile(r" n: *\d+ pts: *(-?\d+|NOPTS)")
-
-
-_WORD = re.compile(r"\b([a-z_]+): *([^ \]]+)")
-
-
-_ROTATION = re.compile(r"Display Matrix: rotation of (-?[\d.]+) degrees", re.IGNORECASE)
-
-
-def decoded_times(command: list[str], what: str, run: process.Runner) -> Decoded:
-    """Decode by `command` and return what came out. Raises FfmpegError."""
-    decoded = Decoded()
-    run(command, what=what, on_line=decoded.read)
-    return decoded

@@ -1,8 +1,8 @@
-"""An encoded run (mezzanine) to clips: whole packets from one IDR to another, remuxed.
+"""An encoded segment to clips: whole packets from one IDR to another, remuxed.
 
-Every GOP of a mezzanine is closed, so that a packet belongs to the last IDR before it. A clip
-takes the packets from the IDR at its first frame up to the IDR at the frame after its last.
-Where a clip spans two runs it takes packets of both; their parameter sets are the same.
+Every GOP of an encoded segment is closed, so that a packet belongs to the last IDR before it. A
+clip takes the packets from the IDR at its first frame up to the IDR at the frame after its last.
+Where a clip spans two segments it takes packets of both; their parameter sets are the same.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from av.packet import Packet
 from clipping.errors import FailureKind, FfmpegError, VerificationError
 from clipping.media.audio import Sound, packets_within
 from clipping.models import Clip, VideoFacts
-from clipping.plan.segments import Run
-from clipping.plan.time_line import ticks_per_pts, timescale
+from clipping.plan.segments import Segment
+from clipping.plan.time_line import TimeLine, ticks_per_pts
 
 __all__ = ["EncodedSegment", "decode_order_times", "write_clip"]
 
 
 @dataclass(frozen=True, slots=True)
 class EncodedSegment:
-    """An encoded run on disk.
+    """A segment's packets on disk.
 
     ticks: of its timescale in one tick of the source's time base.
     pts: of its packets in decoding order, as source PTS; keys: where the IDRs are.
@@ -40,7 +40,7 @@ class EncodedSegment:
     decoder: "cuda" if its frames were decoded on a GPU.
     """
 
-    run: Run
+    segment: Segment
     path: Path
     ticks: int
     pts: tuple[int, ...] = ()
@@ -52,7 +52,9 @@ class EncodedSegment:
     decoder: str | None = None
 
     @classmethod
-    def read(cls, run: Run, path: Path, video: VideoFacts, seconds: float = 0.0) -> EncodedSegment:
+    def read(
+        cls, segment: Segment, path: Path, video: VideoFacts, seconds: float = 0.0
+    ) -> EncodedSegment:
         """Index the packets of a finished encode. Raises FfmpegError if it cannot be read."""
         ticks = ticks_per_pts(video.time_base)
         pts: list[int] = []
@@ -61,21 +63,21 @@ class EncodedSegment:
         try:
             container = av.open(str(path))
             if not container.streams.video:  # ffmpeg wrote an MP4 without any frame
-                return cls(run, path, ticks, seconds=seconds)
+                return cls(segment, path, ticks, seconds=seconds)
             for packet in container.demux(container.streams.video[0]):
                 if packet.size == 0 or packet.pts is None or packet.pos is None:
                     continue
                 if packet.pts % ticks:
                     raise VerificationError(f"a frame at tick {packet.pts} is between PTS")
-                pts.append(packet.pts // ticks + run.pts[0])
+                pts.append(packet.pts // ticks + segment.pts[0])
                 places.append((packet.pos, packet.size))
                 if packet.is_keyframe:
                     keys.append(pts[-1])
         except (av.error.FFmpegError, IndexError) as error:
-            message = f"the encoded run cannot be read: {error}"
+            message = f"the encoded segment cannot be read: {error}"
             raise FfmpegError(message, FailureKind.BAD_INPUT) from None
         return cls(
-            run, path, ticks, tuple(pts), frozenset(keys), tuple(places), container, seconds
+            segment, path, ticks, tuple(pts), frozenset(keys), tuple(places), container, seconds
         )  # fmt: skip
 
     @property
@@ -93,6 +95,10 @@ class EncodedSegment:
         if self.container is not None:
             self.container.close()
         self.path.unlink(missing_ok=True)
+
+    def held(self, start_pts: int, stop_pts: int) -> list[int]:
+        """Source PTS of the frames that it holds within `[start_pts, stop_pts)`."""
+        return [p for p in self.pts if start_pts <= p < stop_pts]
 
     def cells(self, start: int, end: int) -> tuple[int, int]:
         """Positions, in decoding order, of the packets from the IDR at `start` to that at `end`.
@@ -137,53 +143,52 @@ def decode_order_times(pts: Sequence[int], end: int) -> tuple[list[int], int]:
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    mezzanine: EncodedSegment
+    encoded: EncodedSegment
     first: int
     stop: int
 
 
-def _parts(clip: Clip, runs: Sequence[EncodedSegment], next_pts: int) -> list[_Part]:
+def _parts(clip: Clip, holding: Sequence[EncodedSegment], next_pts: int) -> list[_Part]:
     parts: list[_Part] = []
-    for mezzanine in runs:
-        run = mezzanine.run
-        if run.end_frame <= clip.start_frame or run.first_frame >= clip.end_frame:
+    for encoded in holding:
+        segment = encoded.segment
+        if segment.end_frame <= clip.start_frame or segment.first_frame >= clip.end_frame:
             continue
-        # The run may begin before the clip, or end after it.
-        start = clip.start_pts if clip.start_frame > run.first_frame else run.pts[0]
-        end = next_pts if clip.end_frame < run.end_frame else run.pts[-1] + 1
-        first, stop = mezzanine.cells(start, end)
+        # The segment may begin before the clip, or end after it.
+        start = clip.start_pts if clip.start_frame > segment.first_frame else segment.pts[0]
+        end = next_pts if clip.end_frame < segment.end_frame else segment.pts[-1] + 1
+        first, stop = encoded.cells(start, end)
         if stop > first:
-            parts.append(_Part(mezzanine, first, stop))
+            parts.append(_Part(encoded, first, stop))
     return parts
 
 
 def write_clip(
     clip: Clip,
     next_pts: int,
-    runs: Sequence[EncodedSegment],
-    video: VideoFacts,
+    holding: Sequence[EncodedSegment],
+    time_line: TimeLine,
     sound: Sound | None,
     path: Path,
-) -> list[int]:
-    """Write `clip` to `path` and return the source PTS of the frames in it, ascending.
+) -> None:
+    """Write `clip` to `path`.
 
-    next_pts: PTS of the source frame after the clip's last.
-    Raises VerificationError if no packet belongs to it.
+    next_pts: PTS of the source frame after the clip's last; time_line: of the frames it is to
+    hold. Raises VerificationError if the packets cut out hold other frames.
     """
-    parts = _parts(clip, runs, next_pts)
-    pts = [p for part in parts for p in part.mezzanine.pts[part.first : part.stop]]
+    parts = _parts(clip, holding, next_pts)
+    pts = [p for part in parts for p in part.encoded.pts[part.first : part.stop]]
     if not pts:
         raise VerificationError(f"no frame of clip {clip.number} was encoded")
-    if len({part.mezzanine.parameter_sets for part in parts}) > 1:
-        raise VerificationError(f"the runs of clip {clip.number} differ in their parameter sets")
-    scale, per_pts = (
-        timescale(video.time_base),
-        ticks_per_pts(video.time_base),
-    )
-    ordered = sorted(pts)
-    ends = dict(zip(ordered, [*ordered[1:], max(clip.end_pts, ordered[-1] + 1)], strict=True))
-    ticks = {p: (p - ordered[0]) * per_pts for p in (*ordered, ends[ordered[-1]])}
-    dts, last_duration = decode_order_times([ticks[p] for p in pts], ticks[ends[ordered[-1]]])
+    if tuple(sorted(pts)) != time_line.pts:
+        raise VerificationError(f"it was cut to {len(pts)} frames instead of {len(time_line.pts)}")
+    if len({part.encoded.parameter_sets for part in parts}) > 1:
+        raise VerificationError(
+            f"the segments of clip {clip.number} differ in their parameter sets"
+        )
+    scale, ticks = time_line.scale, time_line.ticks
+    shown_until = {a: ticks[b] for a, b in zip(time_line.pts, time_line.pts[1:], strict=False)}
+    dts, last_duration = decode_order_times([ticks[p] for p in pts], time_line.end)
     # Edit lists count in the movie's own ticks: one sample each, so that they lose nothing.
     movie_scale = sound.sample_rate if sound else min(scale, 90_000)
     options = {
@@ -192,11 +197,9 @@ def write_clip(
         "movie_timescale": str(movie_scale),
     }
     with av.open(str(path), "w", format="mp4", options=options) as output:
-        picture = output.add_stream_from_template(parts[0].mezzanine.stream)
+        picture = output.add_stream_from_template(parts[0].encoded.stream)
         picture.time_base = Fraction(1, scale)
-        start = ordered[0] * video.time_base
-        end = ends[ordered[-1]] * video.time_base
-        heard = packets_within(sound, start, end) if sound else []
+        heard = packets_within(sound, *time_line.seconds) if sound else []
         voice: Any = None
         if sound and heard:
             voice = output.add_stream_from_template(sound.stream)
@@ -209,7 +212,7 @@ def write_clip(
                 packet.pts = ticks[source_pts]
                 packet.dts = dts[place]
                 is_last = place == len(dts) - 1
-                shown = ticks[ends[source_pts]] - ticks[source_pts]
+                shown = shown_until.get(source_pts, time_line.end) - ticks[source_pts]
                 packet.duration = last_duration if is_last else shown
                 yield dts[place] / scale, packet
 
@@ -227,7 +230,6 @@ def write_clip(
         streams = [pictures(), sounds()] if voice is not None else [pictures()]
         for _, packet in heapq.merge(*streams, key=lambda timed: timed[0]):
             output.mux(packet)
-    return ordered
 
 
 def _packets(parts: Sequence[_Part]) -> Iterator[tuple[Packet[Any], int]]:
@@ -236,11 +238,11 @@ def _packets(parts: Sequence[_Part]) -> Iterator[tuple[Packet[Any], int]]:
     Read from where the index says that they are: no demuxer, no seek that lands elsewhere.
     """
     for part in parts:
-        mezzanine = part.mezzanine
-        with mezzanine.path.open("rb") as file:
+        encoded = part.encoded
+        with encoded.path.open("rb") as file:
             for place in range(part.first, part.stop):
-                offset, size = mezzanine.places[place]
+                offset, size = encoded.places[place]
                 file.seek(offset)
                 packet = Packet(file.read(size))
-                packet.is_keyframe = mezzanine.pts[place] in mezzanine.keys
-                yield packet, mezzanine.pts[place]
+                packet.is_keyframe = encoded.pts[place] in encoded.keys
+                yield packet, encoded.pts[place]

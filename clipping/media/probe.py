@@ -17,21 +17,18 @@ import av.error
 from av.stream import Discard, Disposition
 
 from clipping.errors import FailureKind, FfmpegError, SourceError
+from clipping.ffmpeg import process
 from clipping.ffmpeg.commands import decode_command, trial_command
 from clipping.ffmpeg.failures import last_words
-from clipping.ffmpeg.showinfo import Decoded, decoded_times
+from clipping.ffmpeg.showinfo import Decoded
 from clipping.models import AudioTrack, Source, SourceFile, VideoFacts
 from clipping.plan.frame_times import FrameTimes
 from clipping.storage.source import Reading
 
-__all__ = ["probe"]
+__all__ = ["decoded_times", "probe"]
 
 _TRIAL_FRAMES = 24
-
-
 _FIELD_ORDERS = ("unknown", "progressive", "tt", "bb", "tb", "bt")
-
-
 _TIDY = ("mov,", "matroska,")
 
 
@@ -223,6 +220,13 @@ def _trial(reading: Reading, stream: int, binary: str) -> Decoded:
         words = last_words(finished.stderr) or "the decoder gave none"
         raise SourceError(f"{file.key}: no frame can be decoded ({words})")
     return trial
+
+
+def decoded_times(command: list[str], what: str, run: process.Runner) -> Decoded:
+    """Decode by `command` and return what came out. Raises FfmpegError."""
+    decoded = Decoded()
+    run(command, what=what, on_line=decoded.read)
+    return decoded
 
 
 def _times(

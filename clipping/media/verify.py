@@ -13,32 +13,33 @@ import av.error
 from clipping.errors import FfmpegError, VerificationError
 from clipping.ffmpeg import process
 from clipping.ffmpeg.commands import decode_command, input_url
+from clipping.ffmpeg.encoders import Encoder
 from clipping.ffmpeg.showinfo import Decoded
 from clipping.models import Clip, VideoFacts
-from clipping.plan.time_line import ticks_per_pts
+from clipping.plan.time_line import TimeLine
 
 __all__ = ["decode_clip", "verify_clip"]
 
 # Opening a file decodes a frame of it, for what the boxes of an MP4 say anyway: 17 ms, else 1 ms.
 _DO_NOT_DECODE = {"codec_whitelist": "none"}
-_IDR = 5  # nal_unit_type of an IDR slice, ITU-T H.264 table 7-1
 
 
 def verify_clip(
     path: Path,
     clip: Clip,
     video: VideoFacts,
-    source_pts: Sequence[int],
+    time_line: TimeLine,
     size: tuple[int, int],
+    encoder: Encoder,
 ) -> None:
     """Read the file back and compare it with the plan, packet for packet.
 
-    source_pts: ascending PTS of the source frames that must be in it, and no others.
-    Checked: every frame's time, the first at 0, an IDR first, each DTS after the last and not
-    after its PTS, the duration within one frame, the size. Raises VerificationError.
+    time_line: of the frames that must be in it, and no others; size: in pixels.
+    Checked: every frame's time, the first at 0, a clean start, each DTS after the last and not
+    after its PTS, the duration within one frame, the size, the sample entry. Raises
+    VerificationError.
     """
-    ticks = ticks_per_pts(video.time_base)
-    expected = [(p - source_pts[0]) * ticks for p in source_pts]
+    expected = list(time_line.ticks.values())
     try:
         with av.open(str(path), options=_DO_NOT_DECODE) as container:
             stream = container.streams.video[0]
@@ -50,14 +51,17 @@ def verify_clip(
             found = sorted(p.pts for p in packets if p.pts is not None)
             if found != expected:
                 raise VerificationError(_difference(found, expected))
-            if not packets[0].is_keyframe or _IDR not in _nal_types(bytes(packets[0])):
+            if not packets[0].is_keyframe or not encoder.starts_clean(bytes(packets[0])):
                 raise VerificationError("it does not start with an IDR picture")
+            tag = stream.codec_context.codec_tag
+            if tag != encoder.mp4_tag:
+                raise VerificationError(f"its sample entry is {tag}, not {encoder.mp4_tag}")
             dts = [p.dts for p in packets if p.dts is not None]
             if any(b <= a for a, b in pairwise(dts)):
                 raise VerificationError("its decoding times do not ascend")
             if any(p.dts is None or p.pts is None or p.dts > p.pts for p in packets):
                 raise VerificationError("a packet is decoded after it is shown")
-            planned = (clip.end_pts - source_pts[0]) * video.time_base
+            planned = (clip.end_pts - time_line.pts[0]) * video.time_base
             lasts = (stream.duration or 0) * time_base
             if abs(lasts - planned) > video.nominal_duration * video.time_base:
                 raise VerificationError(
@@ -72,16 +76,6 @@ def _difference(found: Sequence[int], expected: Sequence[int]) -> str:
         return f"it holds {len(found)} frames instead of {len(expected)}"
     at = next(i for i, (a, b) in enumerate(zip(found, expected, strict=True)) if a != b)
     return f"frame {at} is shown at tick {found[at]} instead of {expected[at]}"
-
-
-def _nal_types(sample: bytes) -> set[int]:
-    """The NAL unit types of an MP4 sample with four-byte lengths (ISO/IEC 14496-15)."""
-    types: set[int] = set()
-    at = 0
-    while at + 5 <= len(sample):
-        types.add(sample[at + 4] & 0x1F)
-        at += 4 + int.from_bytes(sample[at : at + 4], "big")
-    return types
 
 
 def decode_clip(

@@ -11,31 +11,25 @@ from prefect.artifacts import (
     create_table_artifact,
     update_progress_artifact,
 )
-from prefect.client.orchestration import get_client
-from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
-from prefect.runtime import flow_run
 
-from clipping.config.load import Settings
+from clipping.config.run_config import RunConfig
 from clipping.run.summary import summary_markdown
 from clipping.run.tally import Tally
 from clipping.storage.addresses import is_remote
 
 __all__ = ["ProgressArtifact", "publish_artifacts"]
 
-_PAGE = 200
 _PROGRESS_ARTIFACT_EVERY = 3.0
-_SETTLE_SECONDS = 5.0
 _TABLE_COLUMNS = (
     *("source", "number", "status", "start_s", "end_s"),
     *("frames", "bytes", "encoder", "clip", "errors"),
 )
 
 
-def publish_artifacts(tally: Tally, settings: Settings, about: list[tuple[str, str]]) -> None:
-    """Create them; retries are counted from what Prefect recorded of the task runs."""
-    tally.retries = _recorded_retries()
-    is_far = is_remote(settings.output)
-    output = settings.output if is_far else str(Path(settings.output).absolute())
+def publish_artifacts(tally: Tally, config: RunConfig, about: list[tuple[str, str]]) -> None:
+    """Create them."""
+    is_far = is_remote(config.output)
+    output = config.output if is_far else str(Path(config.output).absolute())
     create_markdown_artifact(
         summary_markdown(tally, output, about),
         key="clip-summary",
@@ -52,34 +46,6 @@ def publish_artifacts(tally: Tally, settings: Settings, about: list[tuple[str, s
     )
     link = output if is_far else Path(output).as_uri()
     create_link_artifact(link, key="clip-output", description="The output folder")
-
-
-def _recorded_retries() -> int:
-    """Runs beyond the first of every task run of this flow run.
-
-    The API learns of a task's end a moment after we do: wait for it, but not long.
-    """
-    deadline = time.monotonic() + _SETTLE_SECONDS
-    while True:
-        retries, unsettled = 0, 0
-        for run in _task_runs():
-            retries += max(0, run.run_count - 1)
-            unsettled += run.state is None or not run.state.is_final()
-        if not unsettled or time.monotonic() > deadline:
-            return retries
-        time.sleep(0.3)
-
-
-def _task_runs() -> Any:
-    mine = FlowRunFilter(id=FlowRunFilterId(any_=[flow_run.get_id()]))
-    with get_client(sync_client=True) as client:
-        offset = 0
-        while True:
-            page = client.read_task_runs(flow_run_filter=mine, limit=_PAGE, offset=offset)
-            yield from page
-            if len(page) < _PAGE:
-                return
-            offset += _PAGE
 
 
 class ProgressArtifact:

@@ -1,4 +1,4 @@
-"""The Prefect flow: settings, run, artifacts, verdict."""
+"""The Prefect flow: configuration, run, artifacts, verdict."""
 
 from typing import Any
 
@@ -7,24 +7,28 @@ from prefect.client.schemas.objects import State
 from prefect.states import Completed, Failed
 
 from clipping.config.execution import Execution
-from clipping.config.load import Settings, resolve
+from clipping.config.load import resolve
 from clipping.config.recipe import Recipe
+from clipping.config.run_config import RunConfig
 from clipping.errors import ClippingError
 from clipping.ffmpeg.binary import ffmpeg_path, ffmpeg_version
 from clipping.orchestration.artifacts import publish_artifacts
+from clipping.orchestration.logging import flow_run_view, without_known_failures
 from clipping.orchestration.run import ClipRun
 from clipping.orchestration.task_window import ConnectedRayTaskRunner
-from clipping.orchestration.tasks import can_pass, probe_sources, transcode_chunks
-from clipping.run.progress import view
+from clipping.orchestration.tasks import is_retried, probe_sources, transcode_chunks
+from clipping.run.progress import current_view
 from clipping.run.summary import about, closing_lines, verdict
 
-__all__ = ["clip_flow", "probe_sources", "transcode_chunks"]
+__all__ = ["clip_flow"]
+
+_runner: Any = ConnectedRayTaskRunner()
 
 
 @flow(
     name="clip-videos",
     description="Cut videos into fixed-stride clips and transcode each to a standard MP4.",
-    task_runner=ConnectedRayTaskRunner(),
+    task_runner=_runner,
     validate_parameters=True,
 )
 def clip_flow(
@@ -43,27 +47,26 @@ def clip_flow(
         execution: What decides where and how the work is done.
 
     """
+    without_known_failures()
+    view = current_view() or flow_run_view()
     try:
-        settings = resolve(recipe, execution, input=input, output=output)
-        campaign = ClipRun(settings, *_tuned(settings))
-        tally = campaign.run()
+        config = resolve(recipe, execution, input=input, output=output)
+        tally = ClipRun(config, *_tuned(config), view).run()
     except ClippingError as error:
         # Its message says all there is to say; raised, it would be logged with a traceback.
         return Failed(message=error.message, data=error)
-    version = ffmpeg_version(ffmpeg_path(settings.execution))
-    publish_artifacts(tally, settings, about(settings, version))
-    failed, lines = verdict(tally, settings), closing_lines(tally, settings)
-    view().say([*lines, f"Failed: {failed}"] if failed else lines)
+    version = ffmpeg_version(ffmpeg_path(config.execution.ffmpeg_binary))
+    publish_artifacts(tally, config, about(config, version))
+    failed, lines = verdict(tally, config), closing_lines(tally, config)
+    view.say([*lines, f"Failed: {failed}"] if failed else lines)
     return Failed(message=failed) if failed else Completed(message=lines[0])
 
 
-def _tuned(settings: Settings) -> tuple[Any, Any]:
-    """The two tasks with the retries that the settings ask for, backing off exponentially."""
-    delays = [settings.retry_delay_s * 2**i for i in range(settings.retries)]
-    options: dict[str, Any] = {
-        "retries": settings.retries,
-        "retry_condition_fn": can_pass,
-    }
+def _tuned(config: RunConfig) -> tuple[Any, Any]:
+    """The two tasks with the retries that were asked for, backing off exponentially."""
+    execution = config.execution
+    delays = [execution.retry_delay_s * 2**i for i in range(execution.retries)]
+    options: dict[str, Any] = {"retries": execution.retries, "retry_condition_fn": is_retried}
     if delays:
         options |= {"retry_delay_seconds": delays, "retry_jitter_factor": 0.2}
     return probe_sources.with_options(**options), transcode_chunks.with_options(**options)

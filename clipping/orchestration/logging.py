@@ -1,20 +1,32 @@
-"""The flow run's log, as a deployment's worker shows it and Prefect keeps it."""
+"""What a run and its tasks log: where ffmpeg's lines go, and which tracebacks are no news."""
 
 import logging
+import os
+import sys
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from functools import cache
+from typing import Any
 
+import ray
 from prefect.exceptions import FailedRun
-from prefect.logging import get_logger
+from prefect.logging import get_logger, get_run_logger
+from prefect.runtime import flow_run
 
+from clipping.config.execution import Execution
 from clipping.errors import ClippingError
+from clipping.run.progress import Lines, View
 
-__all__ = ["without_known_failures"]
+__all__ = ["flow_run_view", "task_log", "whereabouts", "without_known_failures"]
+
+_LINE_EVERY = 30.0
 
 
 def without_known_failures() -> None:
     """Keep tracebacks of failures that the run's state has told out of the flow run's log.
 
     Where a flow returns a Failed state, Prefect's engine logs that as an unexpected exception
-    of its own. Tracebacks of anything else stay.
+    of its own. Tracebacks of anything else stay. Called by the flow when it runs, never at import.
     """
     get_logger("prefect.flow_runs").addFilter(_is_news)
 
@@ -22,3 +34,40 @@ def without_known_failures() -> None:
 def _is_news(record: logging.LogRecord) -> bool:
     error = record.exc_info[1] if record.exc_info else None
     return not isinstance(error, (FailedRun, ClippingError))
+
+
+def flow_run_view() -> View:
+    """Progress as lines of the flow run's log, as a deployment's worker shows it."""
+    return _view_of(flow_run.get_id())
+
+
+@cache
+def _view_of(_flow_run_id: str | None) -> View:
+    """One for a flow run, since it remembers when it last wrote."""
+    return Lines(get_run_logger().info, every=_LINE_EVERY)
+
+
+def whereabouts() -> tuple[str, str | None]:
+    """The machine's name, and Ray's id of the node if Ray runs here."""
+    node = ray.get_runtime_context().get_node_id() if ray.is_initialized() else None
+    return os.uname().nodename, node
+
+
+@contextmanager
+def task_log(execution: Execution) -> Generator[Callable[[str], None] | None]:
+    """Where ffmpeg's lines go if they are wanted: Prefect's log, and the screen through Ray.
+
+    Flushes Prefect's log at the end: lines sent in a worker's last two seconds would be lost.
+    """
+    logger: Any = get_run_logger()
+
+    def log(line: str) -> None:
+        logger.info(line)
+        print(f"ffmpeg: {line}", file=sys.stderr, flush=True)
+
+    try:
+        yield log if execution.ffmpeg_verbose else None
+    finally:
+        if execution.shows_worker_output:
+            for handler in logging.getLogger("prefect.task_runs").handlers:
+                handler.flush()

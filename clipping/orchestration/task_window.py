@@ -21,13 +21,15 @@ from ray.exceptions import TaskCancelledError
 
 from clipping.cluster.resources import Request
 from clipping.errors import ClippingError, FailureKind
+from clipping.orchestration.attempts import Attempted
 
-__all__ = ["ConnectedRayTaskRunner", "Done", "Window"]
+__all__ = ["ConnectedRayTaskRunner", "Done", "TaskWindow"]
 
+_ray: Any = ray  # its methods are typed in part
 _REPORT_SECONDS = 3.0
 
 
-class ConnectedRayTaskRunner(RayTaskRunner):
+class ConnectedRayTaskRunner(RayTaskRunner[Any]):
     """A RayTaskRunner that leaves starting Ray to the flow's body.
 
     The cluster's address is one of the flow's parameters, and a run that finds everything
@@ -43,6 +45,7 @@ class ConnectedRayTaskRunner(RayTaskRunner):
 class Done:
     """A finished task run: the item it was submitted with, and its value or its failure.
 
+    attempts: how often it tried.
     crash: what is known of the worker's death, if it died; the work may be submitted again.
     withdrawn: it was called back before it ended.
     """
@@ -50,17 +53,20 @@ class Done:
     item: Any
     value: Any = None
     failure: ClippingError | None = None
+    attempts: int = 1
     crash: str | None = None
     withdrawn: bool = False
 
 
 @dataclass(slots=True)
-class Window:
+class TaskWindow:
     """Task runs in flight. crashes: how many workers died."""
 
     crashes: int = 0
-    _flying: dict[Any, tuple[Any, Request, PrefectRayFuture[Any]]] = field(default_factory=dict)
-    _withdrawn: set[Any] = field(default_factory=set)
+    _flying: dict[Any, tuple[Any, Request, PrefectRayFuture[Any]]] = field(
+        default_factory=dict[Any, tuple[Any, Request, PrefectRayFuture[Any]]]
+    )
+    _withdrawn: set[Any] = field(default_factory=set[Any])
 
     def __len__(self) -> int:
         return len(self._flying)
@@ -86,7 +92,7 @@ class Window:
         if not self._flying:
             time.sleep(timeout)
             return None
-        ready, _ = ray.wait(list(self._flying), num_returns=1, timeout=timeout)
+        ready: list[Any] = _ray.wait(list(self._flying), num_returns=1, timeout=timeout)[0]
         if not ready:
             return None
         item, _, future = self._flying.pop(ready[0])
@@ -103,10 +109,12 @@ class Window:
             return Done(item, crash=words)
         value = future.result(raise_on_failure=False)
         if isinstance(value, ClippingError):
-            return Done(item, failure=value)
+            return Done(item, failure=value, attempts=value.attempts)
         if isinstance(value, BaseException):
             message = f"{type(value).__name__}: {value}"
             return Done(item, failure=ClippingError(message, FailureKind.UNKNOWN))
+        if isinstance(value, Attempted):
+            return Done(item, value.value, attempts=value.attempts)
         return Done(item, value)
 
 

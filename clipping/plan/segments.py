@@ -1,4 +1,4 @@
-"""From a source's frame times to spans, clips, chunks and encode runs. Pure; exact throughout."""
+"""A chunk to the segments that are each encoded in one go. Pure; exact throughout."""
 
 from __future__ import annotations
 
@@ -12,39 +12,27 @@ from math import ceil
 from clipping.models import Chunk, Clip
 from clipping.plan.frame_times import unpack
 
-__all__ = ["Run", "runs"]
+__all__ = ["Segment", "segments"]
 
 # A process costs about as much as decoding these frames, so a second one for what lies beyond a
 # gap is worth it only if it spares more.
 _SPLIT_SAVES_FRAMES = 48
-
-
 # Decoding a frame costs about a fourth of encoding it (libx264 veryfast: a third where the source
 # has 16 Mbit/s, less where it has fewer). What is decoded twice may cost this share of the encoding
-# where a run less would leave a CPU to the encoder's threads, and this where the runs are finer.
+# where a segment less would leave a CPU to the encoder's threads, and this where they are finer.
 _DECODE_COST = 1 / 4
-
-
 _MOST_DECODED_TWICE = 0.1
-
-
 _MOST_DECODED_TWICE_IF_FINER = 0.02
-
-
-# Processes side by side never take the same time: with more runs than CPUs, whoever is early takes
-# the next. A further run costs 0.1 s of CPU, and the frames that are decoded twice.
-_RUNS_PER_CPU = 6
-
-
+# Processes side by side never take the same time: with more segments than CPUs, whoever is early
+# takes the next. A further segment costs 0.1 s of CPU, and the frames that are decoded twice.
+_SEGMENTS_PER_CPU = 6
 _LEAST_FRAMES = 240
-
-
 # How many frames have to be decoded before a frame when decoding starts for it alone.
 _LeadIn = Callable[[int], int]
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class Segment:
     """A stretch of the source that one ffmpeg process encodes.
 
     Frame numbers index the whole source; `pts` are those of the frames to encode, in order.
@@ -62,17 +50,19 @@ class Run:
 
     @property
     def frame_count(self) -> int:
-        """How many frames the run encodes."""
+        """How many frames the segment encodes."""
         return len(self.pts)
 
 
-def runs(chunk: Chunk, wanted: Sequence[Clip], cpus: int = 1, clips_per_run: int = 16) -> list[Run]:
-    """Plan the encode runs that make `wanted` (clips of `chunk`) with no frame encoded twice.
+def segments(
+    chunk: Chunk, wanted: Sequence[Clip], cpus: int = 1, clips_per_segment: int = 16
+) -> list[Segment]:
+    """Plan the segments that make `wanted` (clips of `chunk`) with no frame encoded twice.
 
     Frames between clips are skipped over by decoding where a keyframe does not offer a
-    shorter way, and by a new run where it does. A long stretch is split at clip boundaries
-    into runs of about `clips_per_run` clips, or into `cpus` of them and more to be encoded side
-    by side; into fewer where too much would be decoded twice, for want of keyframes.
+    shorter way, and by a new segment where it does. A long stretch is split at clip boundaries
+    into segments of about `clips_per_segment` clips, or into `cpus` of them and more to be encoded
+    side by side; into fewer where too much would be decoded twice, for want of keyframes.
     """
     pts = unpack(chunk.frame_pts)
     keys = list(unpack(chunk.keyframes))
@@ -88,12 +78,12 @@ def runs(chunk: Chunk, wanted: Sequence[Clip], cpus: int = 1, clips_per_run: int
 
     stretches = _stretches(covered, lead_in)
     total = sum(e - s for s, e in covered)
-    planned: list[Run] = []
+    planned: list[Segment] = []
     for stretch in stretches:
         size = sum(e - s for s, e in stretch)
         inside = sum(1 for c in real if stretch[0][0] <= c.start_frame < stretch[-1][1])
-        parts = max(ceil(inside / clips_per_run), round(cpus * size / total), 1)
-        finer = min(round(_RUNS_PER_CPU * cpus * size / total), size // _LEAST_FRAMES)
+        parts = max(ceil(inside / clips_per_segment), round(cpus * size / total), 1)
+        finer = min(round(_SEGMENTS_PER_CPU * cpus * size / total), size // _LEAST_FRAMES)
         pieces = [stretch]
         for number in _fewer_and_fewer(finer if cpus > 1 else 0, parts):
             pieces = _split(stretch, edges, number, lead_in)
@@ -101,12 +91,12 @@ def runs(chunk: Chunk, wanted: Sequence[Clip], cpus: int = 1, clips_per_run: int
             again = sum(lead_in(piece[0][0]) for piece in pieces[1:])
             if again * _DECODE_COST <= share * size:
                 break
-        planned += [_run(piece, edges, pts, keys, base) for piece in pieces]
+        planned += [_segment(piece, edges, pts, keys, base) for piece in pieces]
     return planned
 
 
 def _fewer_and_fewer(finer: int, parts: int) -> Iterator[int]:
-    """Numbers of runs to try, the last of them 1: from `finer` down to `parts`, and on."""
+    """Numbers of segments to try, the last of them 1: from `finer` down to `parts`, and on."""
     while finer > parts:
         yield finer
         finer = finer * 3 // 4
@@ -179,19 +169,19 @@ def _before(stretch: Sequence[tuple[int, int]], frame: int) -> int:
     return sum(min(t, frame) - s for s, t in stretch if s < frame)
 
 
-def _run(
+def _segment(
     ranges: Sequence[tuple[int, int]],
     edges: Sequence[int],
     pts: Sequence[int],
     keys: Sequence[int],
     base: int,
-) -> Run:
+) -> Segment:
     first, end = ranges[0][0], ranges[-1][1]
     encoded = tuple(pts[f - base] for s, t in ranges for f in range(s, t))
     starts = {s for s, _ in ranges}
     forced = [e for e in edges if first < e < end and any(s <= e < t for s, t in ranges)]
     at = bisect_right(keys, pts[first - base])
-    return Run(
+    return Segment(
         first_frame=first,
         end_frame=end,
         pts=encoded,

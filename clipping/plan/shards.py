@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 
-__all__ = ["ALL", "in_shard", "manifest_name", "shard_label", "shard_parts"]
+__all__ = ["ALL", "in_shard", "shard_label", "shard_parts"]
 
 ALL = "all"
 
@@ -39,8 +39,3 @@ def shard_parts(shard: str) -> tuple[int, int]:
     if not 1 <= int(number) <= int(count):
         raise ValueError(f"shard {shard!r}: the number goes from 1 to the count")
     return int(number), int(count)
-
-
-def manifest_name(shard: str) -> str:
-    """Where a run's manifest lies below the output."""
-    return f"manifests/{shard_label(shard)}.parquet" if shard else "manifest.parquet"

@@ -1,18 +1,79 @@
-"""Where clips begin and end, before anything is known of frames. Pure; exact throughout."""
+"""Where clips begin and end: a source of spans, and the one that there is, a fixed stride.
+
+Pure; exact throughout.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from fractions import Fraction
+from typing import Any, Protocol
 
-from clipping.models import Span
+from clipping.models import Source, Span
+from clipping.plan.frame_times import FrameTimes
 
-__all__ = ["exact", "stride_spans"]
+__all__ = ["SpanSource", "StrideSpans", "exact", "stride_spans"]
 
 
 def exact(value: float | str | Fraction) -> Fraction:
     """The number a person typed: 4.2 means 42/10, not its nearest binary double."""
     return value if isinstance(value, Fraction) else Fraction(str(value))
+
+
+class SpanSource(Protocol):
+    """What decides where a source's clips begin and end."""
+
+    def spans(self, source: Source, times: FrameTimes) -> list[Span]:
+        """The spans of a source, in order of their start."""
+        ...
+
+    def why_none(self) -> str:
+        """Why a source may have no span at all, to stand behind its name."""
+        ...
+
+    def describe(self) -> str:
+        """What it does, in a few words."""
+        ...
+
+    def digest_part(self) -> dict[str, Any]:
+        """What the recipe's digest is to hold of it: all that decides spans."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class StrideSpans:
+    """A span of `length` seconds every `stride` seconds; NeMo Curator's FixedStrideExtractorStage.
+
+    least: a shorter last span is dropped. limit: at most so many spans a source; 0 for all.
+    """
+
+    length: Fraction
+    stride: Fraction
+    least: Fraction
+    limit: int = 0
+
+    def spans(self, source: Source, times: FrameTimes) -> list[Span]:
+        """The spans of a source, in order of their start."""
+        del source  # its duration is all that counts
+        return list(stride_spans(times.duration, self.length, self.stride, self.least, self.limit))
+
+    def why_none(self) -> str:
+        """Why a source may have no span at all, to stand behind its name."""
+        return f"shorter than min_clip_length_s {float(self.least):g}"
+
+    def describe(self) -> str:
+        """What it does, in a few words."""
+        return f"{float(self.length):g} s every {float(self.stride):g} s"
+
+    def digest_part(self) -> dict[str, Any]:
+        """What the recipe's digest is to hold of it: all that decides spans."""
+        return {
+            "clip_len_s": float(self.length),
+            "clip_stride_s": float(self.stride),
+            "min_clip_length_s": float(self.least),
+            "limit_clips": self.limit,
+        }
 
 
 def stride_spans(

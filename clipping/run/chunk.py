@@ -7,18 +7,21 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from pathlib import Path
 
 from clipping.config.execution import Execution
 from clipping.config.recipe import Recipe
-from clipping.dataset.clip_json import meta
-from clipping.dataset.layout import chunk_record_name, clip_name, meta_name
-from clipping.dataset.resume import done_clips, in_order
+from clipping.config.run_config import RunConfig
+from clipping.dataset.layout import CLIPS, clip_file
+from clipping.dataset.mp4_files import Mp4Files
+from clipping.dataset.resume import EarlierWork
+from clipping.dataset.sink import Effort
 from clipping.errors import BundleError, ClippingError, FailureKind
 from clipping.ffmpeg.binary import ffmpeg_path, ffmpeg_version
 from clipping.ffmpeg.encoders import candidates
+from clipping.media.method import Job
+from clipping.media.methods.encode_once import EncodeOnce, scratch_bytes
 from clipping.media.probe import probe
-from clipping.media.transcode import Job, transcode
+from clipping.media.transcode import transcode
 from clipping.models import (
     Chunk,
     ChunkRecord,
@@ -31,7 +34,6 @@ from clipping.models import (
 from clipping.plan.chunks import chunks
 from clipping.plan.clips import clips
 from clipping.plan.frame_times import FrameTimes, pack, unpack
-from clipping.plan.spans import stride_spans
 from clipping.storage.outputs import Output
 from clipping.storage.scratch import scratch_folder
 from clipping.storage.source import opened, still_the_same
@@ -42,16 +44,15 @@ __all__ = ["make_chunk", "make_each", "plan_chunks", "probe_file"]
 def probe_file(file: SourceFile, execution: Execution) -> ProbedSource:
     """Probe one source; what is wrong with it becomes its result.
 
-    Raises ClippingError only for what can pass.
+    Raises ClippingError only for transient failures, and where there is no ffmpeg.
     """
     try:
         with opened(file, execution.scratch_dir) as reading:
-            source, times = probe(reading, ffmpeg_path(execution))
+            source, times = probe(reading, ffmpeg_path(execution.ffmpeg_binary))
     except ClippingError as error:
         if error.kind.is_transient or error.kind is FailureKind.NO_ENCODER:
             raise
-        failure = Failure(kind=error.kind, message=error.message)
-        return ProbedSource(file=file, failure=failure)
+        return ProbedSource(file=file, failure=Failure.of(error))
     return ProbedSource(
         file=file,
         source=source,
@@ -61,7 +62,7 @@ def probe_file(file: SourceFile, execution: Execution) -> ProbedSource:
 
 
 def plan_chunks(probed: ProbedSource, recipe: Recipe, clips_per_chunk: int) -> list[Chunk]:
-    """The chunks of a probed source; none if it is shorter than the shortest clip.
+    """The chunks of a probed source; none if it has no spans.
 
     They depend on the recipe and `clips_per_chunk` alone, so that a run on another cluster
     finds the same ones.
@@ -73,9 +74,7 @@ def plan_chunks(probed: ProbedSource, recipe: Recipe, clips_per_chunk: int) -> l
     times = FrameTimes(
         unpack(probed.frame_pts), unpack(probed.keyframes), video.end_pts, video.time_base
     )
-    length, stride, least = recipe.exact_stride
-    spans = stride_spans(times.duration, length, stride, least, recipe.limit_clips)
-    planned = clips(source.file.key, times, list(spans))
+    planned = clips(source.file.key, times, recipe.span_source.spans(source, times))
     return list(chunks(source, times, planned, clips_per_chunk))
 
 
@@ -84,8 +83,6 @@ def make_each(chunks: Sequence[Chunk], make: Callable[[Chunk], ChunkRecord]) -> 
 
     Raises BundleError with every failing chunk's own error, or just that if there is one chunk.
     """
-    if len(chunks) == 1:
-        return [make(chunks[0])]
     records: list[ChunkRecord] = []
     failures: dict[str, ClippingError] = {}
     for chunk in chunks:
@@ -96,20 +93,19 @@ def make_each(chunks: Sequence[Chunk], make: Callable[[Chunk], ChunkRecord]) -> 
         except OSError as error:
             failures[chunk.name] = ClippingError(str(error), FailureKind.IO)
     if failures:
-        raise BundleError(failures)
+        raise next(iter(failures.values())) if len(chunks) == 1 else BundleError(failures)
     return records
 
 
 def make_chunk(
     chunk: Chunk,
-    recipe: Recipe,
-    execution: Execution,
+    config: RunConfig,
     output: Output,
     *,
     encoder: str = "",
     cpus: int = 1,
     node: str | None = None,
-    there: Mapping[str, int] | None = None,
+    existing_sizes: Mapping[str, int] | None = None,
     on_frames: Callable[[int], None] | None = None,
     note: Callable[[str], None] | None = None,
     log: Callable[[str], None] | None = None,
@@ -118,92 +114,53 @@ def make_chunk(
 
     encoder: what encodes; empty for the recipe's first choice.
     node: what the records are to say of where this is.
-    there: name to size of the chunk's clips in the output, if somebody has listed it; else
-    they are looked for one by one.
-    Raises ClippingError for what can pass or is nobody's clip's fault; clips published by then
-    stay, and the next attempt goes on behind them.
+    existing_sizes: name to size of the chunk's clips in the output, if somebody has listed it;
+    else they are looked for one by one.
+    Raises ClippingError for what is transient or is nobody's clip's fault; clips published by
+    then stay, and the next attempt goes on behind them.
     """
     began = time.monotonic()
-    digest, file = recipe.digest(), chunk.source.file
-    binary = ffmpeg_path(execution)
-    version = ffmpeg_version(binary)
-    row = candidates(encoder or recipe.encoder)[0]
-    names = {f"{clip.id}.mp4" for clip in chunk.clips}
-    sizes = output.sizes_of("clips", names) if there is None else there
-    done = done_clips(output, chunk, digest, sizes, retry_failed=execution.retry_failed)
-    wanted = [clip for clip in chunk.clips if clip.id not in done]
-    record_path = chunk_record_name(file.key, chunk.number)
-    if wanted:
-        still_the_same(file)
-        # An older record must not vouch for files that are about to be replaced.
-        output.remove(record_path)
-
-    def publish(draft: ClipRecord, path: Path) -> ClipRecord:
-        name = clip_name(draft.clip.id)
-        size, digest_of_file = output.publish(path, name)
-        record = draft.model_copy(
-            update={
-                "bytes": size,
-                "sha256": digest_of_file,
-                "location": output.location(name),
-            }
-        )
-        text = meta(chunk.source, record, digest, version)
-        output.write_text(meta_name(draft.clip.id), text)
-        return record
-
+    recipe, execution = config.recipe, config.execution
+    binary = ffmpeg_path(execution.ffmpeg_binary)
+    if existing_sizes is None:
+        names = {clip_file(clip.id) for clip in chunk.clips}
+        existing_sizes = output.sizes_of(CLIPS, names)
+    earlier = EarlierWork.among(config, output, existing_sizes)
+    sink = Mp4Files(chunk, earlier, ffmpeg_version(binary))
+    existing = sink.existing()
+    wanted = [clip for clip in chunk.clips if clip.id not in existing]
     made: list[ClipRecord] = []
     if wanted:
+        still_the_same(chunk.source.file)
+        sink.begin()
         with (
-            opened(file, execution.scratch_dir) as reading,
-            scratch_folder(execution.scratch_dir, _scratch_need(chunk)) as scratch,
+            opened(chunk.source.file, execution.scratch_dir) as reading,
+            scratch_folder(execution.scratch_dir, scratch_bytes(chunk)) as scratch,
         ):
             job = Job(
                 recipe=recipe,
+                execution=execution,
                 reading=reading,
                 binary=binary,
                 scratch=scratch,
-                encoder=row,
+                encoder=candidates(encoder or recipe.encoder)[0],
                 cpus=cpus,
-                threads=execution.encoder_threads,
-                clips_per_run=execution.encode_batch_size,
-                verify_decode=execution.verify == "decode",
-                use_hwaccel=execution.use_hwaccel and row.on_gpu,
-                stall_limit=execution.stall_timeout_s,
                 node=node,
                 on_frames=on_frames,
                 note=note,
                 log=log,
             )
-            for record in transcode(chunk, wanted, job, publish):
-                made.append(record)
-                if record.location is None:
-                    text = meta(chunk.source, record, digest, version)
-                    output.write_text(meta_name(record.clip.id), text)
-    finished = ChunkRecord(
-        source_key=file.key,
-        chunk=chunk.number,
-        recipe_digest=digest,
-        fingerprint=file.fingerprint,
-        clips=in_order(chunk, [*done.values(), *made]),
+            ended = transcode(chunk, wanted, EncodeOnce(chunk, job), job, sink.add)
+            made.extend(r if r.location else sink.add(r, None) for r in ended)
+    effort = Effort(
         seconds=round(time.monotonic() - began, 3),
         encoded_frames=sum(r.frames for r in made),
         made_seconds=_seconds(chunk, made),
-        reused=sum(r.status is ClipStatus.WRITTEN for r in done.values()),
     )
-    output.write_text(record_path, finished.model_dump_json(indent=1))
-    return finished
+    return sink.commit(made, effort)
 
 
 def _seconds(chunk: Chunk, records: Iterable[ClipRecord]) -> float:
     """Seconds of video in the clips that were written."""
     written = (r.clip for r in records if r.status is ClipStatus.WRITTEN)
     return float(sum(c.end_pts - c.start_pts for c in written) * chunk.source.video.time_base)
-
-
-def _scratch_need(chunk: Chunk) -> int:
-    """Bytes of scratch for the encoded runs, generously."""
-    video = chunk.source.video
-    pixels_per_second = video.width * video.height * float(video.frame_count / video.duration)
-    bits = max(video.bit_rate * 2.0, pixels_per_second * 0.4)
-    return int(chunk.seconds * bits / 8)

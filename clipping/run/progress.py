@@ -5,13 +5,12 @@ import time
 from collections.abc import Generator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
-from functools import cache
 from typing import Protocol
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-__all__ = ["Lines", "Screen", "Snapshot", "View", "shown_on", "view"]
+__all__ = ["Lines", "Screen", "Snapshot", "View", "current_view", "shown_on"]
 
 # From a few videos nothing can be told of the rest: they may be the short ones.
 _KNOWN_SHARE = 0.3
@@ -168,21 +167,9 @@ class Screen:
 _current: View | None = None
 
 
-def view() -> View:
-    """The view of this process: what `shown_on` set, else the flow run's log (a deployment)."""
-    if _current is not None:
-        return _current
-    from prefect.runtime import flow_run  # slow to import; a mistyped flag is not to wait for it
-
-    return _log_of(flow_run.get_id())
-
-
-@cache
-def _log_of(_flow_run_id: str | None) -> View:
-    """One for a flow run, since it remembers when it last wrote."""
-    from prefect.logging import get_run_logger
-
-    return Lines(get_run_logger().info, every=30.0)
+def current_view() -> View | None:
+    """The view of this process, if `shown_on` set one."""
+    return _current
 
 
 @contextmanager

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from clipping.config.execution import Execution
 from clipping.ffmpeg import process
 from clipping.ffmpeg.binary import ffmpeg_path
+from clipping.ffmpeg.encoders import DEFAULT
 
 __all__ = ["make_sample"]
 
 _SECONDS = 30
 
 
-def make_sample(folder: Path, execution: Execution) -> Path:
+def make_sample(folder: Path, ffmpeg_binary: str = "") -> Path:
     """Make `folder/counter.mp4` unless it is there; its path. Raises FfmpegError."""
     path = folder / "counter.mp4"
     if path.exists():
@@ -21,7 +21,7 @@ def make_sample(folder: Path, execution: Execution) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     partial = folder / "counter.partial.mp4"
     command = [
-        ffmpeg_path(execution),
+        ffmpeg_path(ffmpeg_binary),
         *["-hide_banner", "-nostdin", "-y", "-loglevel", "error"],
         *[
             "-f",
@@ -35,7 +35,7 @@ def make_sample(folder: Path, execution: Execution) -> Path:
             "-i",
             f"sine=frequency=440:sample_rate=48000:duration={_SECONDS}",
         ],
-        *["-c:v", "libx264", "-preset", "veryfast", "-pix_fmt", "yuv420p"],
+        *["-c:v", DEFAULT.name, "-preset", "veryfast", "-pix_fmt", DEFAULT.pixel_format],
         *["-c:a", "aac", "-movflags", "+faststart", str(partial)],
     ]
     process.run(command, what="making a sample")

@@ -5,35 +5,35 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from clipping.config.execution import allowed_failures
-from clipping.config.load import Settings
+from clipping.config.run_config import RunConfig
+from clipping.dataset.layout import MANIFEST, VIDEO_RECORDS
 from clipping.models import Failure
-from clipping.run.tally import Tally, count
+from clipping.run.tally import Tally
+from clipping.wording import count
 
 __all__ = ["about", "closing_lines", "summary_lines", "summary_markdown", "verdict"]
 
 _FAILURES_SAID = 10
 
 
-def about(settings: Settings, ffmpeg: str) -> list[tuple[str, str]]:
+def about(config: RunConfig, ffmpeg: str) -> list[tuple[str, str]]:
     """What the summary says of the settings."""
     return [
         (
             "Recipe",
-            f"{settings.clip_len_s:g} s every {settings.clip_stride_s:g} s,"
-            f" {settings.encoder}, digest {settings.recipe.digest()}",
+            f"{config.recipe.span_source.describe()}, {config.recipe.encoder},"
+            f" digest {config.recipe.digest()}",
         ),
         ("ffmpeg", ffmpeg),
     ]
 
 
-def closing_lines(tally: Tally, settings: Settings) -> list[str]:
+def closing_lines(tally: Tally, config: RunConfig) -> list[str]:
     """What a person reads at the end."""
-    lines = [*summary_lines(tally, settings.output)]
+    lines = [*summary_lines(tally, config.output)]
     if tally.empty:
-        lines.append(
-            f"{count(tally.empty, 'video')} gave no clip: shorter than"
-            f" --min-clip-length-s {settings.min_clip_length_s:g}"
-        )
+        why = config.recipe.span_source.why_none()
+        lines.append(f"{count(tally.empty, 'video')} gave no clip: {why}")
     if tally.absent:
         lines.append(f"{count(tally.absent, 'clip')} absent: no frame lies in that span")
     if tally.damaged:
@@ -52,31 +52,34 @@ def closing_lines(tally: Tally, settings: Settings) -> list[str]:
             f"{count(tally.failed, 'clip')} and {count(tally.failed_sources, 'video')} failed:"
         )
         shown = tally.failures[:_FAILURES_SAID]
-        lines += [f"  {_named(name, failure)}" for name, failure in shown]
+        for name, failure in shown:
+            lines.append(f"  {_named(name, failure)}")
+            if config.execution.verbose and failure.command:
+                lines.append(f"    command: {failure.command}")
         more = sum(tally.kinds.values()) - len(shown)
         if more > 0:
-            lines.append(f"  … and {more} more, in manifest.parquet and processed_videos/")
+            lines.append(f"  … and {more} more, in {MANIFEST} and {VIDEO_RECORDS}/")
     return lines
 
 
-def verdict(tally: Tally, settings: Settings) -> str | None:
+def verdict(tally: Tally, config: RunConfig) -> str | None:
     """Why the run failed, or None."""
     if problems := tally.problems():
         return "; ".join(problems)
     failures = tally.failed + tally.failed_sources
-    allowed = allowed_failures(settings.allow_failures, tally.planned + tally.failed_sources)
+    allowed = allowed_failures(
+        config.execution.allow_failures, tally.planned + tally.failed_sources
+    )
     if failures > allowed:
         return (
             f"{count(tally.failed, 'clip')} and {count(tally.failed_sources, 'video')} failed"
-            f" ({allowed} allowed); everything else is in {settings.output}"
+            f" ({allowed} allowed); everything else is in {config.output}"
         )
     if not tally.written and not failures:
-        return (
-            f"0 clips: no video in the input is as long as min_clip_length_s"
-            f" ({settings.min_clip_length_s:g} s)"
-            if tally.empty
-            else "0 clips: the input holds no videos"
-        )
+        if not tally.empty:
+            return "0 clips: the input holds no videos"
+        why = config.recipe.span_source.why_none()
+        return f"0 clips: {count(tally.empty, 'video')} gave none, {why}"
     return None
 
 

@@ -1,4 +1,4 @@
-"""Records to numbers, the manifest, and what a person reads. Memory is bounded throughout."""
+"""Records to numbers that must add up. Memory is bounded throughout."""
 
 from __future__ import annotations
 
@@ -11,20 +11,11 @@ from typing import Any
 from clipping.dataset.manifest import clip_row
 from clipping.models import ChunkRecord, ClipRecord, ClipStatus, Failure, SourceFile
 
-__all__ = ["Tally", "count"]
+__all__ = ["Tally"]
 
 _ROWS_SHOWN = 500
-
-
 _FAILURES_SHOWN = 50
-
-
 _SLOWEST_SHOWN = 5
-
-
-def count(number: int, noun: str) -> str:
-    """A number with its noun: 1 clip, 2 clips."""
-    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 @dataclass(slots=True)

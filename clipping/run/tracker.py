@@ -1,4 +1,4 @@
-"""The books of a run: what is planned, what became of it, and the records that say so.
+"""What is planned in a run, what became of it, and the records that say so.
 
 Nothing here knows who does the work. Sources and chunks come in, done or failed; what is left
 to do comes out, numbers go to the tally, rows to the manifest, records to the output.
@@ -6,23 +6,18 @@ to do comes out, numbers go to the tally, rows to the manifest, records to the o
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
-from clipping.cluster.chunk_queue import Waiting, work_of
-from clipping.config.load import Settings
-from clipping.dataset.layout import source_record_name
+from clipping.cluster.chunk_queue import Waiting
+from clipping.config.run_config import RunConfig
+from clipping.dataset.layout import CLIPS, clip_file, source_record_name
 from clipping.dataset.manifest import Manifest
-from clipping.dataset.resume import (
-    done_clips,
-    earlier_record,
-    finished_source,
-    in_order,
-    name_taken_by,
-)
+from clipping.dataset.resume import EarlierWork, in_order, name_taken_by
 from clipping.errors import ClippingError, FailureKind, SourceError
+from clipping.media.methods.encode_once import work_of
 from clipping.models import (
     Chunk,
     ChunkRecord,
@@ -39,7 +34,6 @@ from clipping.run.chunk import plan_chunks
 from clipping.run.tally import Tally
 from clipping.storage.addresses import is_remote
 from clipping.storage.discover import Found
-from clipping.storage.outputs import Output
 
 __all__ = ["Tracker"]
 
@@ -59,13 +53,12 @@ class _Underway:
 
 @dataclass
 class Tracker:
-    """One run's books. sizes: of the clips that were there when it began, by file name."""
+    """Follows one run. earlier: what the output held when it began."""
 
-    settings: Settings
-    output: Output
+    config: RunConfig
+    earlier: EarlierWork
     tally: Tally
     manifest: Manifest
-    sizes: dict[str, int]
     _underway: dict[str, _Underway] = field(default_factory=dict[str, _Underway])
 
     # What earlier runs did
@@ -76,9 +69,9 @@ class Tracker:
         self.tally.passed_over = len(found.passed_over)
         for name, error in found.failed:
             self.tally.failed_sources += 1
-            self.tally.add_failure(name, Failure(kind=error.kind, message=error.message))
+            self.tally.add_failure(name, Failure.of(error))
         waiting: list[SourceFile] = []
-        for file, other, done in self._earlier(found.sources):
+        for file, other, done in self._earlier_ends(found.sources):
             if other:
                 message = (
                     f"{file.key}: that name belongs to {other} in this output; use another"
@@ -97,24 +90,16 @@ class Tracker:
                 self._count_chunk(chunk, file, done_before=True)
         return waiting
 
-    def _earlier(self, files: list[SourceFile]) -> Iterator[tuple[SourceFile, str | None, Any]]:
+    def _earlier_ends(
+        self, files: list[SourceFile]
+    ) -> Iterator[tuple[SourceFile, str | None, tuple[SourceRecord, list[ChunkRecord]] | None]]:
         """Each file with who else has its name in the output, and what is done of it."""
-        settings, digest = self.settings, self.settings.recipe.digest()
 
         def ask(file: SourceFile) -> tuple[SourceFile, str | None, Any]:
-            record = earlier_record(self.output, file.key)
-            done = finished_source(
-                self.output,
-                record,
-                file,
-                digest,
-                settings.num_clips_per_chunk,
-                self.sizes,
-                retry_failed=settings.retry_failed,
-            )
-            return file, name_taken_by(record, file), done
+            record = self.earlier.source_record(file.key)
+            return file, name_taken_by(record, file), self.earlier.finished(file, record)
 
-        if not is_remote(settings.output):
+        if not is_remote(self.config.output):
             yield from map(ask, files)
             return
         with ThreadPoolExecutor(_READS_AT_ONCE) as pool:
@@ -125,44 +110,32 @@ class Tracker:
 
     def plan(self, probed: ProbedSource) -> list[Waiting]:
         """What is to be made of a source that was opened: its chunks, less what is done."""
-        settings, source = self.settings, probed.source
+        recipe, source = self.config.recipe, probed.source
         assert source is not None
         video, key = source.video, source.file.key
         for warning in source.warnings:
             self.tally.add_warning(f"{key}: {warning}")
-        if settings.use_input_bit_rate and video.bit_rate_estimated:
+        if recipe.use_input_bit_rate and video.bit_rate_estimated:
             self.tally.add_warning(
                 f"{key}: its header gives no bit rate; {video.bit_rate} bit/s, from the size of"
                 " its video packets and its duration, is aimed at"
             )
-        chunks = plan_chunks(probed, settings.recipe, settings.num_clips_per_chunk)
+        chunks = plan_chunks(probed, recipe, self.config.execution.num_clips_per_chunk)
         if not chunks:
-            reason = (
-                f"lasts {float(video.duration):.3f} s, shorter than min_clip_length_s"
-                f" {settings.min_clip_length_s:g}"
-            )
-            record = self._source_record(source.file, SourceStatus.EMPTY, reason=reason)
-            self._count_source(record)
-            self.output.write_text(source_record_name(key), _json(record))
+            reason = f"lasts {float(video.duration):.3f} s, {recipe.span_source.why_none()}"
+            self._end_source(self._source_record(source.file, SourceStatus.EMPTY, reason=reason))
             return []
         clips = sum(len(chunk.clips) for chunk in chunks)
         self.tally.planned += clips
         self._underway[key] = _Underway(source, len(chunks), clips, len(chunks))
-        digest, waiting = settings.recipe.digest(), list[Waiting]()
+        waiting: list[Waiting] = []
         for chunk in chunks:
-            kept = done_clips(
-                self.output, chunk, digest, self.sizes, retry_failed=settings.retry_failed
-            )
+            kept = self.earlier.done_clips(chunk)
             if len(kept) == len(chunk.clips):
                 self._count_done_chunk(chunk, kept)
                 continue
             waiting.append(Waiting(chunk, work_of(chunk)))
         return waiting
-
-    def there(self, chunks: Sequence[Chunk]) -> dict[str, int]:
-        """Which of their clips were there when the run began, with their sizes."""
-        names = [f"{clip.id}.mp4" for chunk in chunks for clip in chunk.clips]
-        return {name: self.sizes[name] for name in names if name in self.sizes}
 
     # What became of it
 
@@ -177,44 +150,39 @@ class Tracker:
 
     def fail_source(self, file: SourceFile, failure: Failure) -> None:
         """Count a source that gives no chunks at all."""
-        record = self._source_record(file, SourceStatus.FAILED, failure=failure)
-        self._count_source(record)
-        self.output.write_text(source_record_name(file.key), _json(record))
+        self._end_source(self._source_record(file, SourceStatus.FAILED, failure=failure))
 
-    def _lost_chunk(self, chunk: Chunk, failure: ClippingError) -> ChunkRecord:
+    def _lost_chunk(self, chunk: Chunk, error: ClippingError) -> ChunkRecord:
         """The record of a chunk whose task failed: what it published by then counts."""
-        digest, settings = self.settings.recipe.digest(), self.settings
-        sizes = self.output.sizes_of("clips", [f"{c.id}.mp4" for c in chunk.clips])
-        kept = done_clips(self.output, chunk, digest, sizes, retry_failed=settings.retry_failed)
-        reason = Failure(kind=failure.kind, message=failure.message)
+        names = [clip_file(c.id) for c in chunk.clips]
+        sizes = self.earlier.output.sizes_of(CLIPS, names)
+        kept = EarlierWork.among(self.config, self.earlier.output, sizes).done_clips(chunk)
+        reason = Failure.of(error)
         records = [
             kept.get(clip.id)
             or ClipRecord(
                 clip=clip,
                 status=ClipStatus.FAILED,
                 failure=reason,
-                errors=(failure.message,),
+                errors=(error.message,),
             )
             for clip in chunk.clips
         ]
+        return self._chunk_record(chunk, records)
+
+    def _count_done_chunk(self, chunk: Chunk, kept: dict[str, ClipRecord]) -> None:
+        record = self._chunk_record(chunk, list(kept.values()))
+        self._count_chunk(record, chunk.source.file, done_before=True)
+        self._end_chunk(chunk)
+
+    def _chunk_record(self, chunk: Chunk, records: list[ClipRecord]) -> ChunkRecord:
         return ChunkRecord(
             source_key=chunk.source.file.key,
             chunk=chunk.number,
-            recipe_digest=digest,
+            recipe_digest=self.earlier.recipe_digest,
             fingerprint=chunk.source.file.fingerprint,
-            clips=tuple(records),
+            clips=in_order(chunk, records),
         )
-
-    def _count_done_chunk(self, chunk: Chunk, kept: dict[str, ClipRecord]) -> None:
-        record = ChunkRecord(
-            source_key=chunk.source.file.key,
-            chunk=chunk.number,
-            recipe_digest=self.settings.recipe.digest(),
-            fingerprint=chunk.source.file.fingerprint,
-            clips=in_order(chunk, list(kept.values())),
-        )
-        self._count_chunk(record, chunk.source.file, done_before=True)
-        self._end_chunk(chunk)
 
     def _count_chunk(self, record: ChunkRecord, file: SourceFile, *, done_before: bool) -> None:
         rows = self.tally.add_chunk(record, file, done_before=done_before)
@@ -227,25 +195,30 @@ class Tracker:
         if underway.left:
             return
         del self._underway[key]
-        record = self._source_record(
-            chunk.source.file,
-            SourceStatus.CLIPPED,
-            chunks=underway.chunks,
-            clips=underway.clips,
-            source=underway.source,
+        self._end_source(
+            self._source_record(
+                chunk.source.file,
+                SourceStatus.CLIPPED,
+                chunks=underway.chunks,
+                clips=underway.clips,
+                source=underway.source,
+            )
         )
-        self._count_source(record)
-        self.output.write_text(source_record_name(key), _json(record))
 
     def _source_record(self, file: SourceFile, status: SourceStatus, **more: Any) -> SourceRecord:
         return SourceRecord(
             key=file.key,
             uri=file.uri,
             fingerprint=file.fingerprint,
-            recipe_digest=self.settings.recipe.digest(),
+            recipe_digest=self.earlier.recipe_digest,
             status=status,
             **more,
         )
+
+    def _end_source(self, record: SourceRecord) -> None:
+        self._count_source(record)
+        name = source_record_name(record.key)
+        self.earlier.output.write_text(name, record.model_dump_json(indent=1))
 
     def _count_source(self, record: SourceRecord) -> None:
         tally = self.tally
@@ -253,14 +226,10 @@ class Tracker:
             tally.clipped += 1
         elif record.status is SourceStatus.EMPTY:
             tally.empty += 1
-            tally.reasons_empty["shorter than min_clip_length_s"] += 1
+            tally.reasons_empty[self.config.recipe.span_source.why_none()] += 1
             if record.reason:
                 tally.add_warning(f"{record.key}: no clips: {record.reason}")
         else:
             tally.failed_sources += 1
             if record.failure:
                 tally.add_failure(record.key, record.failure)
-
-
-def _json(record: SourceRecord) -> str:
-    return record.model_dump_json(indent=1)

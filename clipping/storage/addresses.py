@@ -20,11 +20,7 @@ EXTRAS = {
     "http": "",
     "https": "",
 }
-
-
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
-
-
 # Query parameters that sign a request (AWS, Google, CloudFront, Azure) and change each time.
 _SIGNING = re.compile(
     r"(?i:x-amz-.*|x-goog-.*|signature|expires|policy|key-pair-id|awsaccesskeyid|googleaccessid"

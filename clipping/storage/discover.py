@@ -20,7 +20,7 @@ from clipping.storage.addresses import is_remote, is_web, shown, split_secret
 from clipping.storage.list_files import LISTS, read_list
 from clipping.storage.source import fingerprint
 
-__all__ = ["Found", "check_input", "find_sources"]
+__all__ = ["Found", "find_sources"]
 
 _LOOKS_AT_ONCE = 16
 
@@ -35,13 +35,16 @@ class Found:
 
 
 def find_sources(
-    inputs: Sequence[str], extensions: Sequence[str], output: str = "", shard: str = ""
+    inputs: Sequence[str],
+    extensions: Sequence[str],
+    leave_out: Sequence[str] = (),
+    shard: str = "",
 ) -> Found:
     """The sources that `inputs` name, each once: files, folders, globs, lists, prefixes.
 
     A folder or prefix is searched recursively for the `extensions` (any case); other files in
-    it are `passed_over`, and the `output` is left out. A file given by name, or in a list, is
-    taken whatever it is called. shard: only those that fall to it ("3/16").
+    it are `passed_over`, and the folders `leave_out` within it are not searched. A file given by
+    name, or in a list, is taken whatever it is called. shard: only those that fall to it ("3/16").
     Raises UsageError if an input does not exist or names nothing, StorageError if a store
     cannot be listed.
     """
@@ -51,7 +54,7 @@ def find_sources(
     passed_over: list[str] = []
     for given in inputs:
         before = len(entries) + len(passed_over)
-        entries += _expand(given, endings, passed_over, found, output)
+        entries += _expand(given, endings, passed_over, found, leave_out)
         if len(entries) + len(passed_over) == before:
             raise UsageError(f"input {shown(given)!r} holds no files")
     mine = in_shard(shard)
@@ -64,16 +67,6 @@ def find_sources(
         else:
             found.failed.append((_printable(key), result))
     return found
-
-
-def check_input(given: str) -> None:
-    """Raise UsageError if an input cannot hold anything, without listing it all."""
-    if is_remote(given):
-        _check_remote(given)
-        return
-    path = _local(given)
-    if not os.path.exists(path) and not glob.glob(path, recursive=True):
-        raise UsageError(f"input {given!r}: there is no such file or folder, and no glob matches")
 
 
 def _check_remote(given: str) -> tuple[object_store.Found | None, bool]:
@@ -115,15 +108,19 @@ def _local(given: str) -> str:
 
 
 def _expand(
-    given: str, endings: tuple[str, ...], passed_over: list[str], found: Found, output: str
+    given: str,
+    endings: tuple[str, ...],
+    passed_over: list[str],
+    found: Found,
+    leave_out: Sequence[str],
 ) -> Iterator[_Entry]:
     """What one input names."""
     if is_remote(given):
-        yield from _expand_remote(given, endings, passed_over, output)
+        yield from _expand_remote(given, endings, passed_over, leave_out)
         return
     path = _local(given)
     if os.path.isdir(path):
-        yield from _walk(path, endings, passed_over, found, output)
+        yield from _walk(path, endings, passed_over, found, leave_out)
     elif os.path.isfile(path):
         if path.lower().endswith(LISTS):
             try:
@@ -147,7 +144,7 @@ def _expand(
 
 
 def _expand_remote(
-    given: str, endings: tuple[str, ...], passed_over: list[str], output: str
+    given: str, endings: tuple[str, ...], passed_over: list[str], leave_out: Sequence[str]
 ) -> Iterator[_Entry]:
     there, is_pattern = _check_remote(given)
     if there is not None:
@@ -159,12 +156,10 @@ def _expand_remote(
     if is_web(given):
         raise UsageError(f"input {given!r}: a web server cannot be listed; give its files")
     root = _pattern_root(given) if is_pattern else given.rstrip("/") + "/"
-    mine = output.rstrip("/") + "/" if output else None
-    if mine and mine == root:
-        mine += "clips/"
+    prefixes = tuple(p for p in (f"{x.rstrip('/')}/" for x in leave_out) if p != root)
     for each in object_store.listing(given, is_pattern=is_pattern):
-        if mine and each.uri.startswith(mine):
-            continue  # earlier clips are no sources
+        if each.uri.startswith(prefixes):
+            continue
         key = each.uri.removeprefix(root)
         if each.uri.lower().endswith(endings):
             yield _Entry(key, each.uri, each)
@@ -188,16 +183,19 @@ def _web_key(uri: str) -> str:
 
 
 def _walk(
-    root: str, endings: tuple[str, ...], passed_over: list[str], found: Found, output: str
+    root: str,
+    endings: tuple[str, ...],
+    passed_over: list[str],
+    found: Found,
+    leave_out: Sequence[str],
 ) -> Iterator[_Entry]:
     seen: set[str] = set()
-    own: list[str] = [output, f"{output}/clips"] if output else []
-    ours = {os.path.realpath(folder) for folder in own}
+    left_out = {os.path.realpath(folder) for folder in leave_out}
 
     def is_new(folder: str) -> bool:
-        # Links may lead in circles, and earlier clips are no sources.
+        # Links may lead in circles.
         real = os.path.realpath(folder)
-        if real in seen or real in ours:
+        if real in seen or real in left_out:
             return False
         seen.add(real)
         return True

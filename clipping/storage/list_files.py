@@ -13,8 +13,6 @@ from clipping.errors import UsageError
 __all__ = ["LISTS"]
 
 LISTS = (".txt", ".csv", ".jsonl", ".parquet")
-
-
 _COLUMNS = ("path", "uri", "url", "video", "file", "filepath", "video_path", "source")
 
 

@@ -39,12 +39,8 @@ __all__ = [
 ]
 
 T = TypeVar("T")
-
-
 # What store clients raise, by the package it comes from; anything else is a mistake of ours.
 _CLIENTS = ("botocore", "aiobotocore", "aiohttp", "s3fs", "gcsfs", "google", "azure", "fsspec")
-
-
 _TRIES = 6
 
 

@@ -16,11 +16,7 @@ from clipping.storage.local_files import local_error
 __all__ = ["scratch_folder"]
 
 _BARE = ".clipping-"
-
-
 _BARE_SECONDS = 3600.0
-
-
 _SHM = Path("/dev/shm")  # noqa: S108
 
 

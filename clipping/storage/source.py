@@ -127,8 +127,9 @@ class _Guarded:
         except FfmpegError as error:
             if self.blocks.failure is not None:
                 raise self.blocks.failure from None
-            message = error.message.replace(self.url, self.name)
-            raise FfmpegError(message, error.kind) from None
+            told = FfmpegError(error.message.replace(self.url, self.name), error.kind)
+            told.command = (error.command or "").replace(self.url, self.name)
+            raise told from None
         if self.blocks.failure is not None:
             raise self.blocks.failure
         return finished

@@ -1,0 +1,76 @@
+"""What a method is: how the packets of a chunk's clips come to be, and how that is proved.
+
+A method is made for one chunk (`media.methods`); `transcode` drives it. Its cost is known before
+anything is opened, since the queue of chunks and the scratch space go by it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from threading import Event
+from typing import Protocol
+
+from clipping.config.execution import Execution
+from clipping.config.recipe import Recipe
+from clipping.ffmpeg.encoders import Encoder
+from clipping.media.cut import EncodedSegment
+from clipping.models import Clip
+from clipping.plan.segments import Segment
+from clipping.plan.time_line import TimeLine
+from clipping.storage.source import Reading
+
+__all__ = ["Job", "Method"]
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What making a chunk needs besides the chunk.
+
+    reading: the source, opened; binary: the ffmpeg to run; scratch: an empty folder.
+    encoder: what encodes; cpus: how many CPUs the task has.
+    node: what the records say of where it was made.
+    on_frames: called with the number of frames encoded so far, from any thread.
+    note: takes what a person should know; log: takes ffmpeg's own lines.
+    stop: set when the work is given up.
+    """
+
+    recipe: Recipe
+    execution: Execution
+    reading: Reading
+    binary: str
+    scratch: Path
+    encoder: Encoder
+    cpus: int = 1
+    node: str | None = None
+    on_frames: Callable[[int], None] | None = None
+    note: Callable[[str], None] | None = None
+    log: Callable[[str], None] | None = None
+    stop: Event = field(default_factory=Event)
+
+
+class Method(Protocol):
+    """How the packets of one chunk's clips come to be."""
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height of the clips' picture, in pixels."""
+        ...
+
+    @property
+    def workers(self) -> int:
+        """How many segments may be made side by side."""
+        ...
+
+    def segments(self, clips: Sequence[Clip]) -> list[Segment]:
+        """The segments that together hold the frames of `clips`."""
+        ...
+
+    def make(self, segment: Segment, threads: int) -> EncodedSegment:
+        """Make one segment; called from several threads. Raises ClippingError."""
+        ...
+
+    def prove(self, path: Path, clip: Clip, time_line: TimeLine) -> None:
+        """Raise VerificationError unless the file is the clip with the frames of `time_line`."""
+        ...

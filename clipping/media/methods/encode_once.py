@@ -1,0 +1,241 @@
+"""Encode each segment once, with an IDR at every clip boundary.
+
+Frames that a damaged source does not give are told apart from a mistake of ours by decoding the
+stretch a second time, from the start of the file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+from threading import Lock
+from typing import TypeVar
+
+from clipping.errors import ClippingError, FailureKind, FfmpegError, VerificationError
+from clipping.ffmpeg.commands import decode_command, encode_command, seek_target
+from clipping.ffmpeg.filters import Picture, cpu_picture, gpu_picture
+from clipping.ffmpeg.showinfo import Decoded
+from clipping.media.cut import EncodedSegment
+from clipping.media.method import Job
+from clipping.media.probe import decoded_times
+from clipping.media.verify import decode_clip, verify_clip
+from clipping.models import Chunk, Clip
+from clipping.plan.segments import Segment, segments
+from clipping.plan.time_line import TimeLine
+
+T = TypeVar("T")
+
+__all__ = ["EncodeOnce", "scratch_bytes", "work_of"]
+
+# What the CPU's decoder would not mend, so that it is not tried.
+_NOT_THE_DECODERS = frozenset(
+    {FailureKind.OUT_OF_SESSIONS, FailureKind.DISK_FULL, FailureKind.KILLED, FailureKind.IO}
+)
+
+
+def work_of(chunk: Chunk) -> float:
+    """Pixels that the chunk's clips cover; overlaps count once."""
+    video = chunk.source.video
+    rate = float(video.frame_count / video.duration) if video.duration else 0.0
+    return chunk.seconds * rate * video.width * video.height
+
+
+def scratch_bytes(chunk: Chunk) -> int:
+    """Bytes of scratch for the encoded segments, generously."""
+    video = chunk.source.video
+    pixels_per_second = video.width * video.height * float(video.frame_count / video.duration)
+    bits = max(video.bit_rate * 2.0, pixels_per_second * 0.4)
+    return int(chunk.seconds * bits / 8)
+
+
+class EncodeOnce:
+    """The method for one chunk."""
+
+    def __init__(self, chunk: Chunk, job: Job) -> None:
+        self.chunk = chunk
+        self.job = job
+        self._lock = Lock()
+        self._processes = 0
+        self._frames: dict[int, int] = {}  # process to frames encoded so far
+        self._no_hwaccel: str | None = None
+
+    @cached_property
+    def picture(self) -> Picture:
+        """The picture that clips get, made on the CPU."""
+        return self._picture(cpu_picture)
+
+    @cached_property
+    def _gpu_picture(self) -> Picture | str:
+        """The same made on the GPU, or why that cannot be."""
+        return self._picture(gpu_picture)
+
+    def _picture(self, of: Callable[..., T]) -> T:
+        recipe = self.job.recipe
+        return of(
+            self.chunk.source.video,
+            tone_map=recipe.tone_map,
+            deinterlace=recipe.deinterlace,
+            pixel_format=self.job.encoder.pixel_format,
+        )
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height of the clips' picture, in pixels."""
+        return self.picture.size
+
+    @property
+    def workers(self) -> int:
+        """How many segments may be made side by side."""
+        # An encoder session for each process: a chunk on a GPU takes one.
+        return 1 if self.job.encoder.on_gpu else self.job.cpus
+
+    def segments(self, clips: Sequence[Clip]) -> list[Segment]:
+        """The segments that together hold the frames of `clips`."""
+        return segments(self.chunk, clips, self.workers, self.job.execution.encode_batch_size)
+
+    def make(self, segment: Segment, threads: int) -> EncodedSegment:
+        """Encode a segment and settle which source frames it holds. Raises ClippingError."""
+        if self._decodes_on_gpu and self._no_hwaccel is None:
+            encoded = self._encode_from_gpu(segment, threads)
+            if encoded is not None:
+                return encoded
+        encoded, complaints = self._encode(segment, threads, from_start=False)
+        exact = sorted(encoded.pts) == list(segment.pts)
+        if exact and not complaints:
+            return encoded
+        # Either the source is damaged here or the seek came too late: decode it again, in the
+        # second case from the start of the file, and believe what two decodes agree on.
+        decoded = self._decode_again(segment, from_start=not exact)
+        given = _presented(decoded.pts, segment)
+        if sorted(encoded.pts) != given:
+            encoded, _ = self._encode(segment, threads, from_start=True)
+        if sorted(encoded.pts) != given:
+            raise VerificationError(
+                f"frames {segment.first_frame} to {segment.end_frame - 1}: decoding them twice"
+                f" gave {len(encoded.pts)} and {len(given)} frames"
+            )
+        if not given:
+            raise ClippingError(
+                f"none of the frames {segment.first_frame} to {segment.end_frame - 1} can be"
+                " decoded",
+                FailureKind.DAMAGED,
+            )
+        return replace(encoded, damaged=frozenset(decoded.damaged))
+
+    def prove(self, path: Path, clip: Clip, time_line: TimeLine) -> None:
+        """Raise VerificationError unless the file is the clip with the frames of `time_line`."""
+        job, video = self.job, self.chunk.source.video
+        verify_clip(path, clip, video, time_line, self.size, job.encoder)
+        if job.execution.verify == "decode":
+            decode_clip(path, len(time_line.pts), job.binary, job.execution.stall_timeout_s)
+
+    @property
+    def _decodes_on_gpu(self) -> bool:
+        return self.job.execution.use_hwaccel and self.job.encoder.on_gpu
+
+    def _encode_from_gpu(self, segment: Segment, threads: int) -> EncodedSegment | None:
+        """The segment decoded on the GPU; None, for the rest of the chunk too, if that is no good.
+
+        Only what would happen in software as well is raised.
+        """
+        try:
+            encoded, complaints = self._encode(segment, threads, from_start=False, hwaccel=True)
+        except FfmpegError as error:
+            if error.kind in _NOT_THE_DECODERS:
+                raise
+            reason = error.message
+        else:
+            if sorted(encoded.pts) == list(segment.pts) and not complaints:
+                return replace(encoded, decoder="cuda")
+            reason = "the GPU's decoder gave other frames than the source has"
+        with self._lock:
+            first = self._no_hwaccel is None
+            self._no_hwaccel = reason
+        if first and self.job.note:
+            self.job.note(f"{self.chunk.name}: decoded by the CPU: {reason}")
+        return None
+
+    def _picture_of(self, *, hwaccel: bool) -> Picture:
+        if not hwaccel:
+            return self.picture
+        if isinstance(self._gpu_picture, Picture):
+            return self._gpu_picture
+        if self.job.note and not self._frames:
+            self.job.note(
+                f"{self.chunk.name}: decoded on the GPU, but {self._gpu_picture} is done by the CPU"
+            )
+        return self.picture
+
+    def _encode(
+        self, segment: Segment, threads: int, *, from_start: bool, hwaccel: bool = False
+    ) -> tuple[EncodedSegment, int]:
+        """The encoded segment, and how often the source's decoder complained."""
+        job, video = self.job, self.chunk.source.video
+        recipe, picture = job.recipe, self._picture_of(hwaccel=hwaccel)
+        with self._lock:
+            self._processes += 1
+            number = self._processes
+        path = job.scratch / f"segment-{number}.mp4"
+        command = encode_command(
+            job.binary,
+            job.reading.url,
+            video,
+            segment,
+            picture,
+            job.encoder,
+            preset=recipe.preset_for(job.encoder),
+            rate=recipe.rate(video, picture.width, picture.height, job.encoder),
+            threads=threads,
+            output=str(path),
+            from_start=from_start,
+            hwaccel=hwaccel,
+            talkative=job.log is not None,
+        )
+
+        def on_frames(count: int) -> None:
+            with self._lock:
+                self._frames[number] = count
+                total = sum(self._frames.values())
+            if job.on_frames:
+                job.on_frames(total)
+
+        finished = job.reading.run(
+            command,
+            what=f"encoding frames {segment.first_frame} to {segment.end_frame - 1}",
+            on_frames=on_frames,
+            log=job.log,
+            stall_limit=job.execution.stall_timeout_s,
+            stop=job.stop,
+        )
+        on_frames(segment.frame_count)
+        return EncodedSegment.read(segment, path, video, finished.seconds), finished.damage
+
+    def _decode_again(self, segment: Segment, *, from_start: bool) -> Decoded:
+        """What decoding alone gives up to the segment's end, and what the decoder says of it."""
+        video = self.chunk.source.video
+        command = decode_command(
+            self.job.binary,
+            self.job.reading.url,
+            video.stream,
+            threads=1,
+            seek=None if from_start else seek_target(segment.seek, video),
+            end_pts=segment.ranges[-1][1],
+        )
+        what = f"decoding frames {segment.first_frame} to {segment.end_frame - 1} again"
+        try:
+            return decoded_times(command, what, self.job.reading.run)
+        except FfmpegError as error:
+            if not error.kind.is_clips_own:
+                raise
+            return Decoded()  # ffmpeg's way to say that there is no frame
+
+
+def _presented(pts: Sequence[int], segment: Segment) -> list[int]:
+    """Of decoded frames in output order, those that the segment's selection lets through."""
+    chosen: list[int] = []
+    for p in pts:
+        if any(a <= p < b for a, b in segment.ranges) and (not chosen or p > chosen[-1]):
+            chosen.append(p)
+    return chosen

@@ -1,0 +1,80 @@
+"""What a run starts from: its output, held for it alone, the videos found, what is done already.
+
+The command line prepares a run before it starts Prefect's server and Ray, and hands it to the
+flow; a flow that nobody handed anything, as in a deployment, prepares itself. Either way inputs
+are listed once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+
+from clipping.config.run_config import RunConfig
+from clipping.dataset.layout import own_folders
+from clipping.dataset.resume import EarlierWork
+from clipping.storage.addresses import is_remote
+from clipping.storage.discover import Found, find_sources
+from clipping.storage.outputs import open_output
+
+__all__ = ["Prepared", "found_by", "handed_over", "prepared"]
+
+_SOURCES_LOOKED_AT = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A run that can begin. found: what the inputs hold; earlier: what the output holds."""
+
+    config: RunConfig
+    found: Found
+    earlier: EarlierWork
+
+    @property
+    def may_have_work(self) -> bool:
+        """Whether a cluster will be needed, by a look at the first sources."""
+        sources = self.found.sources[:_SOURCES_LOOKED_AT]
+        if any(is_remote(uri) for uri in (*self.config.input, self.config.output)):
+            return bool(sources)  # to find out takes as long as to start a cluster
+        earlier = self.earlier
+        return any(earlier.finished(f, earlier.source_record(f.key)) is None for f in sources)
+
+
+def found_by(config: RunConfig) -> Found:
+    """The videos that a run's inputs name. Raises UsageError and StorageError."""
+    execution = config.execution
+    leave_out = own_folders(config.output)
+    return find_sources(config.input, execution.extensions, leave_out, execution.shard)
+
+
+_handed: Prepared | None = None
+
+
+@contextmanager
+def handed_over(work: Prepared) -> Generator[None]:
+    """Let the next run with the same configuration in this process begin with `work`."""
+    global _handed
+    _handed = work
+    try:
+        yield
+    finally:
+        _handed = None
+
+
+def prepared(config: RunConfig) -> AbstractContextManager[Prepared]:
+    """The run that was handed over, or a new one, whose output is held while the block runs.
+
+    Raises UsageError if another run is writing into the output, or an input names nothing;
+    StorageError.
+    """
+    if _handed is not None and _handed.config == config:
+        return nullcontext(_handed)
+    return _prepare(config)
+
+
+@contextmanager
+def _prepare(config: RunConfig) -> Generator[Prepared]:
+    output = open_output(config.output, config.execution.shard)
+    with output.claimed():
+        yield Prepared(config, found_by(config), EarlierWork.of(config, output))
