@@ -16,7 +16,7 @@ from prefect.client.schemas.objects import State
 
 from clipping.config.execution import Execution
 from clipping.config.recipe import Recipe
-from tests.media import FFMPEG, counter_video, read_numbers, steady
+from tests.support.media import FFMPEG, counter_video, read_numbers, steady
 
 pytestmark = pytest.mark.usefixtures("prefect_ray")
 

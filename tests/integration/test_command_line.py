@@ -16,10 +16,10 @@ import psutil
 import pyarrow.parquet as pq
 import pytest
 
-from tests.media import FFMPEG, counter_video, ffmpeg, read_numbers, steady
+from tests.support.media import FFMPEG, counter_video, ffmpeg, read_numbers, steady
 
-NVENC_STAND_IN = Path(__file__).parent / "nvenc_stand_in.py"
-SCRIPT = Path(__file__).parent.parent / "flows" / "clip_flow.py"
+NVENC_STAND_IN = Path(__file__).parent.parent / "support" / "nvenc_stand_in.py"
+SCRIPT = Path(__file__).parent.parent.parent / "flows" / "clip_flow.py"
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from clipping.config.execution import Execution
 from clipping.config.load import Settings
 from clipping.config.recipe import Recipe
 
-README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
+README = (Path(__file__).parent.parent.parent / "README.md").read_text(encoding="utf-8")
 
 
 def test_the_table_of_settings_is_the_models() -> None:
@@ -30,7 +30,7 @@ def test_every_flag_it_names_exists() -> None:
 
 def test_the_files_it_names_exist() -> None:
     """Whoever looks for the place of a change finds it."""
-    root = Path(__file__).parent.parent
+    root = Path(__file__).parent.parent.parent
     for name in re.findall(r"`((?:clipping|flows|tests|benchmarks)/\w+\.py)`", README):
         assert (root / name).is_file(), name
     for name in re.findall(r"\]\(([^)#:]+)\)", README):

@@ -11,7 +11,7 @@ from clipping.config.execution import Execution
 from clipping.config.recipe import Recipe
 from clipping.models import Chunk, SourceFile
 from clipping.run.chunk import plan_chunks, probe_file
-from tests.media import counter_video, steady
+from tests.support.media import counter_video, steady
 
 _ENOUGH = 150e6
 

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from clipping.config.execution import Execution
 from clipping.media.cut import decode_order_times
 from clipping.models import ClipStatus
-from tests.conftest import Make, assert_exact
-from tests.media import counter_video, ffmpeg, picture, read_numbers, steady
+from tests.media.conftest import Make, assert_exact
+from tests.support.media import counter_video, ffmpeg, picture, read_numbers, steady
 
 STRIDES = [("1", "0.5"), ("1", "1"), ("0.7", "1.3")]
 
@@ -163,7 +163,7 @@ def ffmpeg_says(path: Path) -> str:
     """What ffmpeg prints about a file's video stream."""
     import subprocess
 
-    from tests.media import FFMPEG
+    from tests.support.media import FFMPEG
 
     done = subprocess.run([FFMPEG, "-hide_banner", "-i", path], capture_output=True, check=False)
     return next(x for x in done.stderr.decode().splitlines() if "Video:" in x)

@@ -1,18 +1,15 @@
-"""Fixtures: real ffmpeg, a real Prefect server, a real Ray."""
+"""Fixtures: what the core makes of a video with real ffmpeg."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 
 import pytest
 
-os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
-
-from clipping.cluster._ray_private import starting_ray
 from clipping.config.execution import Execution
 from clipping.config.load import resolve
 from clipping.config.recipe import Recipe
@@ -20,8 +17,7 @@ from clipping.models import ChunkRecord, ClipRecord, ClipStatus, Source
 from clipping.run.chunk import make_chunk, plan_chunks, probe_file
 from clipping.storage.discover import find_sources
 from clipping.storage.outputs import open_output
-from tests.media import Numbered, read_numbers
-from tests.stores import KEY_ID, S3, SECRET, s3_server
+from tests.support.media import Numbered, read_numbers
 
 
 @dataclass
@@ -105,68 +101,3 @@ def corpus() -> Path:
     if not (folder / "MANIFEST.tsv").is_file():
         pytest.skip("there is no folder of real videos; set CLIPPING_TEST_MEDIA to one")
     return folder
-
-
-@pytest.fixture(scope="session")
-def s3_process() -> Iterator[S3]:
-    """An S3 server for the session, and the environment that leads to it."""
-    with s3_server() as store:
-        values = {
-            "AWS_ENDPOINT_URL": store.url,
-            "AWS_ACCESS_KEY_ID": KEY_ID,
-            "AWS_SECRET_ACCESS_KEY": SECRET,
-            "AWS_DEFAULT_REGION": "us-east-1",
-        }
-        os.environ.update(values)
-        yield store
-        for name in values:
-            os.environ.pop(name, None)
-
-
-def start_ray() -> None:
-    """A Ray of one node with two CPUs."""
-    import ray
-
-    with starting_ray():
-        ray.init(
-            "local",
-            num_cpus=2,
-            include_dashboard=False,
-            log_to_driver=False,
-            logging_level="ERROR",
-            namespace="prefect",
-            object_store_memory=100 * 1024 * 1024,
-        )
-
-
-@pytest.fixture(scope="session")
-def prefect_ray(s3_process: S3) -> Iterator[None]:
-    """A real Prefect server on a database of its own, and a real Ray with two CPUs.
-
-    Ray's workers know the S3 server from the environment that they start with.
-    """
-    assert s3_process.url
-    import ray
-    from prefect.settings import PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW, temporary_settings
-    from prefect.testing.utilities import prefect_test_harness
-
-    quiet = {PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW: "ignore"}
-    with prefect_test_harness(server_startup_timeout=120), temporary_settings(quiet):
-        start_ray()
-        yield
-        ray.shutdown()
-
-
-@pytest.fixture
-def s3(s3_process: S3) -> Iterator[S3]:
-    """The S3 server with nothing in its one bucket, `videos`, and no faults."""
-    import s3fs
-
-    s3fs.S3FileSystem.clear_instance_cache()
-    client = s3fs.S3FileSystem(use_listings_cache=False, skip_instance_cache=True)
-    if client.exists("videos"):
-        client.rm("videos", recursive=True)
-    client.mkdir("videos")
-    s3_process.seen.clear()
-    yield s3_process
-    s3_process.fault = lambda _seen: ""

@@ -18,9 +18,9 @@ from clipping.media.transcode import Job, transcode
 from clipping.models import ClipRecord, ClipStatus, SourceFile
 from clipping.run.chunk import plan_chunks, probe_file
 from clipping.storage.source import Reading
-from tests.conftest import Make
-from tests.media import FFMPEG, counter_video, read_numbers, steady
-from tests.media import ffmpeg as run_ffmpeg
+from tests.media.conftest import Make
+from tests.support.media import FFMPEG, counter_video, read_numbers, steady
+from tests.support.media import ffmpeg as run_ffmpeg
 
 pytestmark = pytest.mark.gpu
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parent.parent.parent
 BY_PATH = """
 import json, os, sys
 from prefect.flows import load_flow_from_entrypoint

@@ -22,7 +22,7 @@ from clipping.cluster.placement import cpu_placement, gpu_placement
 from clipping.cluster.resources import Cluster, Node
 from clipping.config.load import Settings
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parent.parent.parent
 FOLDER = ROOT / "deploy" / "ray"
 LAUNCHER: dict[str, Any] = yaml.safe_load((FOLDER / "cluster.yaml").read_text())
 KUBERAY: dict[str, Any] = yaml.safe_load((FOLDER / "raycluster.yaml").read_text())

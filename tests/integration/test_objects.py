@@ -24,10 +24,9 @@ from clipping.storage.discover import check_input, find_sources
 from clipping.storage.lease import held_lease
 from clipping.storage.objects import ObjectOutput
 from clipping.storage.outputs import open_output
-from tests.media import counter_video, large_video, read_numbers, steady
-from tests.stores import S3, Seen, web_server
+from tests.support.media import counter_video, large_video, read_numbers, steady
+from tests.support.stores import S3, Seen, web_server
 
-pytestmark = pytest.mark.integration
 ENDINGS = [".mp4", ".mkv", ".ts"]
 RECIPE = Recipe(clip_len_s=1, clip_stride_s=0.5, min_clip_length_s=1, preset="ultrafast")
 OUT = "s3://videos/out"

@@ -21,11 +21,10 @@ from clipping.orchestration.flow import clip_flow
 from clipping.plan.shards import manifest_name
 from clipping.storage import object_store
 from clipping.storage.outputs import open_output
-from tests.media import counter_video, read_numbers, steady
-from tests.stores import KEY_ID, S3, SECRET, Seen, web_server
-from tests.test_command_line import command, left_over
+from tests.integration.test_command_line import command, left_over
+from tests.support.media import counter_video, read_numbers, steady
+from tests.support.stores import KEY_ID, S3, SECRET, Seen, web_server
 
-pytestmark = pytest.mark.integration
 SIGNATURE = "5ecre7s1gna7ureThatMustNotStay"
 RECIPE = ["--clip-len-s", "1", "--clip-stride-s", "0.5", "--min-clip-length-s", "1",
           "--preset", "ultrafast"]  # fmt: skip

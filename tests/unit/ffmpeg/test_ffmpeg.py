@@ -16,8 +16,8 @@ from clipping.ffmpeg.process import run as run_process
 from clipping.models import VideoFacts
 from clipping.plan.segments import Run
 from clipping.plan.time_line import ticks_per_pts, timescale
-from tests.media import FFMPEG
-from tests.test_planning import source_of, times_of
+from tests.support.media import FFMPEG
+from tests.unit.plan.test_planning import source_of, times_of
 
 
 @pytest.fixture

@@ -26,8 +26,8 @@ from clipping.media.verify import verify_clip
 from clipping.models import Chunk, ChunkRecord, ClipRecord, ClipStatus, SourceFile
 from clipping.run.chunk import make_each, plan_chunks, probe_file
 from clipping.storage.source import Reading
-from tests.conftest import Make
-from tests.media import FFMPEG, counter_video, ffmpeg, read_numbers, steady
+from tests.media.conftest import Make
+from tests.support.media import FFMPEG, counter_video, ffmpeg, read_numbers, steady
 
 
 @pytest.fixture
@@ -250,7 +250,7 @@ def test_a_flood_of_messages_is_bounded() -> None:
 def test_no_orphan_is_left(how: signal.Signals) -> None:
     """Whatever ends the parent, ends ffmpeg."""
     code = (
-        "from clipping.process import run\n"
+        "from clipping.ffmpeg.process import run\n"
         f"run([{FFMPEG!r}, '-loglevel', 'error', '-re', '-f', 'lavfi', '-i', 'testsrc',"
         " '-f', 'null', '-'], what='x')"
     )

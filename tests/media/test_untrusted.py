@@ -14,8 +14,8 @@ from clipping.media import probe as probing
 from clipping.models import ProbedSource
 from clipping.run.chunk import probe_file
 from clipping.storage.discover import find_sources
-from tests.media import FFMPEG, counter_video, steady
-from tests.stores import Seen, web_server
+from tests.support.media import FFMPEG, counter_video, steady
+from tests.support.stores import Seen, web_server
 
 # Texts that make ffmpeg open {file} or {url}, if it is let.
 SCRIPTS = {

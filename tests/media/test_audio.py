@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from clipping.media.audio import SoundPacket, on_grid
-from tests.conftest import Make
-from tests.media import RATE, add_sound, counter_video, ffmpeg, heard, lag, noise, steady
+from tests.media.conftest import Make
+from tests.support.media import RATE, add_sound, counter_video, ffmpeg, heard, lag, noise, steady
 
 # Codec options, container, whether its packets are copied, and by how many samples the place
 # of sound is uncertain: Matroska writes times in milliseconds, MPEG-TS in 1/90000 s.

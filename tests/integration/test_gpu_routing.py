@@ -1,7 +1,7 @@
 """Chunks for NVENC go where NVENC is: real nodes of a real Ray, and an ffmpeg that pretends.
 
-What pretends is `tests/nvenc_stand_in.py`; everything else is the real thing. Which node made a
-clip is what Ray said to the task that made it.
+What pretends is `tests/support/nvenc_stand_in.py`; everything else is the real thing. Which node
+made a clip is what Ray said to the task that made it.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from prefect.client.schemas.objects import State
 from clipping.cluster.ray_session import survey
 from clipping.config.execution import Execution
 from clipping.config.recipe import Recipe
-from tests.conftest import start_ray
-from tests.media import FFMPEG, counter_video, read_numbers, steady
-from tests.test_flow import manifest, newest_artifact, newest_task_runs
+from tests.integration.conftest import start_ray
+from tests.integration.test_flow import manifest, newest_artifact, newest_task_runs
+from tests.support.media import FFMPEG, counter_video, read_numbers, steady
 
 pytestmark = pytest.mark.usefixtures("prefect_ray")
 
-STAND_IN = Path(__file__).parent / "nvenc_stand_in.py"
+STAND_IN = Path(__file__).parent.parent / "support" / "nvenc_stand_in.py"
 MEMORY = 80 * 1024 * 1024
 
 
