@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import re
 import threading
 import time
 from fractions import Fraction
@@ -128,20 +129,16 @@ def test_objects_patterns_and_lists(s3: S3, counter: bytes, tmp_path: Path) -> N
     [
         ("s3://videos/nothing/here", "no such object or prefix"),
         ("s3://no-such-bucket/x", "no such object or prefix"),
-        ("ftp://host/x.mp4", "cannot read ftp://"),
         ("http://127.0.0.1:9/x.mp4", "cannot find http://127.0.0.1:9/x.mp4"),
-        ("https://user:word@host/x.mp4", "signed address"),
-        ("https://host/x.mp4?X-Amz-Signature=abc", "list file"),
     ],
 )
 @pytest.mark.usefixtures("s3")
-def test_a_wrong_address_is_told_before_anything_starts(given: str, message: str) -> None:
-    """One line, without the secret that it may hold."""
-    with pytest.raises(UsageError) as error:
+def test_an_address_with_nothing_there_is_told_before_anything_starts(
+    given: str, message: str
+) -> None:
+    """In one line."""
+    with pytest.raises(UsageError, match=re.escape(message)):
         check_input(given)
-    assert message in str(error.value)
-    assert "word" not in str(error.value)
-    assert "abc" not in str(error.value)
 
 
 def test_a_prefix_with_wildcards_in_its_name(s3: S3, counter: bytes, tmp_path: Path) -> None:

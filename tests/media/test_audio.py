@@ -9,7 +9,6 @@ import av
 import numpy as np
 import pytest
 
-from clipping.media.audio import SoundPacket, on_grid
 from tests.media.conftest import Make
 from tests.support.media import RATE, add_sound, counter_video, ffmpeg, heard, lag, noise, steady
 
@@ -146,23 +145,3 @@ def test_no_audio_by_parameter(make: Make, tmp_path: Path) -> None:
     add_sound(tmp_path / "silent.mp4", noise(2), tmp_path / "in.mp4", "-c:a", "aac")
     made = make(tmp_path / "in.mp4", clip_len_s=1, clip_stride_s=1, audio=False)
     assert [_sound_seconds(Path(c.location or "")) for c in made.clips] == [0, 0]
-
-
-def test_rounded_times_are_put_back_on_the_grid() -> None:
-    """Milliseconds of a 44.1 kHz AAC track lead back to multiples of 1024 samples."""
-    rate, tick = 44_100, Fraction(441, 10)
-    rounded = [
-        SoundPacket(Fraction(round(i * 1024 * 1000 / rate)) * tick, 1014, b"") for i in range(200)
-    ]
-    restored = list(on_grid(rounded, tick))
-    assert {p.samples for p in restored} == {1024}
-    assert all(abs(p.start - i * 1024) <= 2 for i, p in enumerate(restored))
-
-
-def test_a_real_gap_stays_a_gap() -> None:
-    """Restoring the grid moves no packet across a hole in the track."""
-    tick = Fraction(48)
-    first = [SoundPacket(Fraction(i * 1024), 1024, b"") for i in range(50)]
-    later = [SoundPacket(Fraction(500_000 + i * 1024), 1024, b"") for i in range(50)]
-    restored = list(on_grid([*first, *later], tick))
-    assert abs(restored[50].start - 500_000) <= 2

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import pickle
 import re
 import signal
 import subprocess
@@ -17,14 +16,14 @@ import pytest
 
 from clipping.config.execution import Execution
 from clipping.config.recipe import Recipe
-from clipping.errors import BundleError, FailureKind, FfmpegError, VerificationError
+from clipping.errors import FailureKind, FfmpegError, VerificationError
 from clipping.ffmpeg import process
 from clipping.ffmpeg.commands import input_url
 from clipping.ffmpeg.encoders import ENCODERS
 from clipping.media.transcode import Job, transcode
 from clipping.media.verify import verify_clip
-from clipping.models import Chunk, ChunkRecord, ClipRecord, ClipStatus, SourceFile
-from clipping.run.chunk import make_each, plan_chunks, probe_file
+from clipping.models import Chunk, ClipRecord, ClipStatus, SourceFile
+from clipping.run.chunk import plan_chunks, probe_file
 from clipping.storage.source import Reading
 from tests.media.conftest import Make
 from tests.support.media import FFMPEG, counter_video, ffmpeg, read_numbers, steady
@@ -222,30 +221,6 @@ def test_decoding_is_verified_on_request(make: Make, tmp_path: Path) -> None:
     assert {c.status for c in made.clips} == {ClipStatus.WRITTEN}
 
 
-def test_a_child_that_stands_still_is_ended() -> None:
-    """No progress for the limit: ended, and called timed out."""
-    began = time.monotonic()
-    with pytest.raises(FfmpegError) as caught:
-        process.run(["sleep", "60"], what="a nap", stall_limit=1)
-    assert caught.value.kind is FailureKind.TIMED_OUT
-    assert time.monotonic() - began < 10
-
-
-def test_a_child_that_reports_nothing_new_stands_still() -> None:
-    """Repeating the same frame number is no progress."""
-    script = "while true; do echo frame=7; sleep 0.1; done"
-    with pytest.raises(FfmpegError) as caught:
-        process.run(["sh", "-c", script], what="a loop", stall_limit=1)
-    assert caught.value.kind is FailureKind.TIMED_OUT
-
-
-def test_a_flood_of_messages_is_bounded() -> None:
-    """A hundred thousand lines of stderr leave a short tail."""
-    finished = process.run(["sh", "-c", "seq 1 100000 >&2"], what="a flood")
-    assert finished.stderr.splitlines()[-1] == "100000"
-    assert len(finished.stderr) < 1000
-
-
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
 def test_no_orphan_is_left(how: signal.Signals) -> None:
     """Whatever ends the parent, ends ffmpeg."""
@@ -266,32 +241,3 @@ def test_no_orphan_is_left(how: signal.Signals) -> None:
     gone, alive = psutil.wait_procs(children, timeout=10)
     assert gone
     assert not alive
-
-
-def test_chunks_that_share_a_task_fail_each_for_itself(chunk: Chunk) -> None:
-    """The others are made; every failing one's own error comes out, and crosses processes."""
-    chunks = [chunk.model_copy(update={"number": i}) for i in range(4)]
-    asked: list[int] = []
-
-    def make(one: Chunk) -> ChunkRecord:
-        asked.append(one.number)
-        if one.number == 1:
-            raise FfmpegError("it hurts here", FailureKind.BAD_INPUT)
-        if one.number == 2:
-            raise OSError("no route to host")
-        return ChunkRecord(
-            source_key="in.mp4", chunk=one.number, recipe_digest="", fingerprint="", clips=()
-        )
-
-    with pytest.raises(BundleError) as caught:
-        make_each(chunks, make)
-    assert asked == [0, 1, 2, 3]
-    error: BundleError = pickle.loads(pickle.dumps(caught.value))
-    assert {name: e.kind for name, e in error.failures.items()} == {
-        "in.mp4#1": FailureKind.BAD_INPUT,
-        "in.mp4#2": FailureKind.IO,
-    }
-    assert error.kind.is_transient, "what may pass decides whether the task is tried again"
-    assert str(error) == "in.mp4#1: it hurts here; in.mp4#2: no route to host"
-    with pytest.raises(FfmpegError):
-        make_each(chunks[1:2], make)

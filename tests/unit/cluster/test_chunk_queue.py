@@ -7,23 +7,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clipping.cluster.chunk_queue import Backlog, Waiting, work_of
-from clipping.config.execution import Execution
-from clipping.config.recipe import Recipe
-from clipping.models import Chunk, SourceFile
-from clipping.run.chunk import plan_chunks, probe_file
-from tests.support.media import counter_video, steady
+from clipping.models import Chunk
+from tests.support.sources import chunk_of
 
 _ENOUGH = 150e6
 
 
 @pytest.fixture(scope="module")
-def chunk(tmp_path_factory: pytest.TempPathFactory) -> Chunk:
+def chunk() -> Chunk:
     """Four clips of 2 s every 1 s, of 100 frames of 128 x 72."""
-    path = tmp_path_factory.mktemp("backlog") / "in.mp4"
-    counter_video(path, *steady(100, 25), size=(128, 72))
-    file = SourceFile(key="in.mp4", uri=str(path), size=1, fingerprint="x")
-    recipe = Recipe(clip_len_s=2, clip_stride_s=1, min_clip_length_s=1)
-    return plan_chunks(probe_file(file, Execution()), recipe, 32)[0]
+    return chunk_of(frames=100, length=2, stride=1, size=(128, 72))
 
 
 def test_work_counts_overlaps_once(chunk: Chunk) -> None:

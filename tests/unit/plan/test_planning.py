@@ -10,39 +10,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clipping.models import Chunk, Source, SourceFile, VideoFacts
+from clipping.models import Chunk
 from clipping.plan.chunks import chunks
 from clipping.plan.clips import clips
 from clipping.plan.frame_times import FrameTimes, pack, unpack
 from clipping.plan.segments import runs
 from clipping.plan.spans import exact, stride_spans
+from tests.support.sources import source_of, times_of
 
 seconds = st.fractions(min_value=Fraction(1, 100), max_value=50, max_denominator=1000)
 steps = st.lists(st.integers(1, 5000), min_size=1, max_size=300)
-
-
-def times_of(gaps: list[int], key_every: int = 10) -> FrameTimes:
-    """Frame times with the given distances, in milliseconds, a keyframe every few frames."""
-    pts = [0]
-    for gap in gaps:
-        pts.append(pts[-1] + gap)
-    pts = [p + 977 for p in pts]
-    return FrameTimes.of(pts, pts[::key_every], gaps[-1], Fraction(1, 1000))
-
-
-def source_of(times: FrameTimes) -> Source:
-    """A source that has these frames."""
-    file = SourceFile(key="a/b.mp4", uri="/a/b.mp4", size=1, fingerprint="1-1")
-    video = VideoFacts(
-        container="mov,mp4", stream=0, codec="h264", profile=None, coded_width=64,
-        coded_height=48, width=64, height=48, rotation=0, pixel_format="yuv420p", bit_depth=8,
-        color_range=None, color_space=None, color_primaries=None, color_transfer=None,
-        field_order="progressive", sample_aspect_ratio=None, time_base=times.time_base,
-        average_rate=None, nominal_rate=None, bit_rate=1000, bit_rate_estimated=False,
-        first_pts=times.first, end_pts=times.end, frame_count=len(times.pts),
-        nominal_duration=times.nominal, index="packets", seekable=True, seeks_exactly=True,
-    )  # fmt: skip
-    return Source(file=file, video=video, audio=())
 
 
 @given(steps)

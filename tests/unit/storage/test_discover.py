@@ -1,23 +1,17 @@
-"""Inputs are found once each, outputs are whole or not there."""
+"""Inputs are found once each; what cannot be one is told."""
 
 from __future__ import annotations
 
 import json
 import os
-import stat
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from clipping.dataset.layout import record_name
-from clipping.errors import FailureKind, StorageError, UsageError
-from clipping.plan.shards import in_shard
-from clipping.storage.discover import find_sources
-from clipping.storage.outputs import open_output
-from clipping.storage.scratch import scratch_folder
+from clipping.errors import FailureKind, UsageError
+from clipping.storage.discover import check_input, find_sources
 
 ENDINGS = [".mp4", ".mov"]
 
@@ -122,126 +116,12 @@ def test_a_name_that_is_not_utf8_is_one_failed_source(tmp_path: Path) -> None:
     assert "not valid UTF-8" in found.failed[0][1].message
 
 
-def test_record_names_stay_inside_and_within_limits() -> None:
-    """No name leads out of the output, none is too long, and different keys differ."""
-    long = "L" * 250 + ".mp4"
-    names = [record_name(f"p/{k}", ".json") for k in (long, long[1:] + "x", "../x", "a/../../b")]
-    assert len(set(names)) == 4
-    for name in names:
-        assert ".." not in name.split("/")
-        assert all(len(part.encode()) <= 255 for part in name.split("/"))
-
-
-def test_publishing_is_all_or_nothing(tmp_path: Path) -> None:
-    """A failed write leaves neither the final name nor a leftover."""
-    output = open_output(str(tmp_path / "out"))
-    source = tmp_path / "clip"
-    source.write_bytes(b"12345")
-    size, digest = output.publish(source, "clips/a.mp4")
-    assert (size, len(digest)) == (5, 64)
-    assert (tmp_path / "out/clips/a.mp4").read_bytes() == b"12345"
-    blocked = tmp_path / "out" / "metas"
-    blocked.write_text("a file where a folder should be")
-    with pytest.raises(StorageError, match="cannot write"):
-        output.write_text("metas/v0/a.json", "{}")
-    assert list((tmp_path / "out" / ".partial/all").iterdir()) == []
-
-
-def test_one_run_at_a_time(tmp_path: Path) -> None:
-    """A second run on the same output refuses at once and says why."""
-    output = open_output(str(tmp_path / "out"))
-    with (
-        output.claimed(),
-        pytest.raises(UsageError, match="another run is writing"),
-        output.claimed(),
-    ):
-        pass
-    with output.claimed():
-        pass
-
-
-def test_an_output_that_cannot_be_made(tmp_path: Path) -> None:
-    """A file in the way is told with its path."""
-    (tmp_path / "out").write_text("x")
-    with (
-        pytest.raises(StorageError, match="cannot write"),
-        open_output(str(tmp_path / "out")).claimed(),
-    ):
-        pass
-
-
-def test_scratch_is_removed_and_what_the_dead_left_too(tmp_path: Path) -> None:
-    """A folder whose lock nobody holds was left by a killed process."""
-    stale = tmp_path / "clipping-stale"
-    stale.mkdir()
-    (stale / ".lock").touch()
-    (stale / "run-1.mp4").write_bytes(b"x")
-    with scratch_folder(str(tmp_path), 1) as mine, scratch_folder(str(tmp_path), 1) as other:
-        assert mine.is_dir()
-        assert other.is_dir()
-        assert not stale.exists()
-        assert stat.S_ISDIR(mine.stat().st_mode)
-    assert not mine.exists()
-    assert not other.exists()
-
-
-def test_scratch_folders_made_at_once_stay(tmp_path: Path) -> None:
-    """Whoever sweeps leftovers must not take a folder that is just being made."""
-
-    def use(_turn: int) -> bool:
-        with scratch_folder(str(tmp_path), 1) as folder:
-            (folder / "file").write_text("x")
-            return (folder / "file").exists()
-
-    with ThreadPoolExecutor(max_workers=16) as pool:
-        assert all(pool.map(use, range(2000)))
-    assert list(tmp_path.iterdir()) == []
-
-
 def test_an_output_beside_the_videos_is_no_input(tmp_path: Path) -> None:
     """Videos and clips may share a folder: clips are not clipped again."""
     (tmp_path / "a.mp4").write_bytes(b"x")
     (tmp_path / "clips").mkdir()
     (tmp_path / "clips/b.mp4").write_bytes(b"x")
     assert keys(tmp_path, output=str(tmp_path)) == ["a.mp4"]
-
-
-def test_shards_split_every_key_once_and_stay_put() -> None:
-    """Each key falls to one shard of a count, by a hash that is the same everywhere."""
-    keys = [f"videos/{i}.mp4" for i in range(500)]
-    falls = [in_shard(f"{i}/7") for i in range(1, 8)]
-    owners = [[f(key) for f in falls].index(True) for key in keys]
-    assert all(sum(f(key) for f in falls) == 1 for key in keys)
-    assert min(owners.count(i) for i in range(7)) > 40
-    assert owners[:6] == [2, 6, 0, 4, 1, 2]
-    assert all(in_shard("")(key) for key in keys)
-
-
-@pytest.mark.parametrize("shard", ["3", "0/4", "5/4", "a/b", "1/0", "-1/4", "1/4/2"])
-def test_a_shard_that_makes_no_sense_is_refused(shard: str) -> None:
-    """Told with what a shard looks like."""
-    with pytest.raises(ValueError, match="shard"):
-        in_shard(shard)
-
-
-def test_runs_of_shards_share_a_folder(tmp_path: Path) -> None:
-    """Shards of one count go side by side; the whole, the same, or another count is refused."""
-    out = str(tmp_path / "out")
-    with open_output(out, "1/2").claimed(), open_output(out, "2/2").claimed():
-        for shard in ("", "1/2", "1/3"):
-            with (
-                pytest.raises(UsageError, match="another run"),
-                open_output(out, shard).claimed(),
-            ):
-                pass
-    # One that begins must not sweep away what another is writing.
-    theirs = tmp_path / "out/.partial/1-of-2/half"
-    theirs.parent.mkdir(parents=True)
-    theirs.touch()
-    with open_output(out, "2/2").claimed():
-        assert theirs.exists()
-    with open_output(out).claimed():
-        assert not theirs.exists()
 
 
 def test_a_sharded_search_finds_its_share(tmp_path: Path) -> None:
@@ -253,3 +133,20 @@ def test_a_sharded_search_finds_its_share(tmp_path: Path) -> None:
     assert sum(len(p.sources) for p in parts) == 20
     assert sum(len(p.passed_over) for p in parts) == 20
     assert len({s.key for p in parts for s in p.sources}) == 20
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ("ftp://host/x.mp4", "cannot read ftp://"),
+        ("https://user:word@host/x.mp4", "signed address"),
+        ("https://host/x.mp4?X-Amz-Signature=abc", "list file"),
+    ],
+)
+def test_a_wrong_address_is_told_before_anything_starts(given: str, message: str) -> None:
+    """One line, without the secret that it may hold."""
+    with pytest.raises(UsageError) as error:
+        check_input(given)
+    assert message in str(error.value)
+    assert "word" not in str(error.value)
+    assert "abc" not in str(error.value)
