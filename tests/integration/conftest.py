@@ -1,4 +1,6 @@
-"""Everything real: PostgreSQL, and what docs/deployments.md says, from a fresh clone on."""
+"""Everything real: an S3 server, a Prefect server, Ray, PostgreSQL, and what
+docs/deployments.md says, from a fresh clone on.
+"""
 
 from __future__ import annotations
 
@@ -19,13 +21,92 @@ import httpx
 import psutil
 import pytest
 
-from tests.integration.postgres import Postgres, free_port, postgres
-from tests.media import counter_video, steady
+from tests.support.media import counter_video, steady
+from tests.support.postgres import Postgres, free_port, postgres
+from tests.support.stores import KEY_ID, S3, SECRET, s3_server
 
-ROOT = Path(__file__).parent.parent.parent
+os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
+
+FOLDER = Path(__file__).parent
+ROOT = FOLDER.parent.parent
 DOCUMENT = "docs/deployments.md"
 FRAMES = {"a/counter.mp4": 250, "counter.mp4": 150}
 RATE = 25
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what lies in this folder `integration`."""
+    for item in items:
+        if FOLDER in item.path.parents:
+            item.add_marker(pytest.mark.integration)
+
+
+@pytest.fixture(scope="session")
+def s3_process() -> Iterator[S3]:
+    """An S3 server for the session, and the environment that leads to it."""
+    with s3_server() as store:
+        values = {
+            "AWS_ENDPOINT_URL": store.url,
+            "AWS_ACCESS_KEY_ID": KEY_ID,
+            "AWS_SECRET_ACCESS_KEY": SECRET,
+            "AWS_DEFAULT_REGION": "us-east-1",
+        }
+        os.environ.update(values)
+        yield store
+        for name in values:
+            os.environ.pop(name, None)
+
+
+def start_ray() -> None:
+    """A Ray of one node with two CPUs."""
+    import ray
+
+    from clipping.cluster._ray_private import starting_ray
+
+    with starting_ray():
+        ray.init(
+            "local",
+            num_cpus=2,
+            include_dashboard=False,
+            log_to_driver=False,
+            logging_level="ERROR",
+            namespace="prefect",
+            object_store_memory=100 * 1024 * 1024,
+        )
+
+
+@pytest.fixture(scope="session")
+def prefect_ray(s3_process: S3) -> Iterator[None]:
+    """A real Prefect server on a database of its own, and a real Ray with two CPUs.
+
+    Ray's workers know the S3 server from the environment that they start with.
+    """
+    assert s3_process.url
+    import ray
+    from prefect.settings import PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW, temporary_settings
+    from prefect.testing.utilities import prefect_test_harness
+
+    quiet = {PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW: "ignore"}
+    with prefect_test_harness(server_startup_timeout=120), temporary_settings(quiet):
+        start_ray()
+        yield
+        ray.shutdown()
+
+
+@pytest.fixture
+def s3(s3_process: S3) -> Iterator[S3]:
+    """The S3 server with nothing in its one bucket, `videos`, and no faults."""
+    import s3fs
+
+    s3fs.S3FileSystem.clear_instance_cache()
+    client = s3fs.S3FileSystem(use_listings_cache=False, skip_instance_cache=True)
+    if client.exists("videos"):
+        client.rm("videos", recursive=True)
+    client.mkdir("videos")
+    s3_process.seen.clear()
+    yield s3_process
+    s3_process.fault = lambda _seen: ""
 
 
 @pytest.fixture(scope="session")

@@ -19,10 +19,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.integration.conftest import FRAMES, RATE, Site, wait_until
-from tests.integration.postgres import free_port
-from tests.media import counter_video, ffmpeg, read_numbers, steady
-
-pytestmark = pytest.mark.integration
+from tests.support.media import counter_video, ffmpeg, read_numbers, steady
+from tests.support.postgres import free_port
 
 QUICK = {"preset": "ultrafast"}
 

@@ -7,15 +7,12 @@ import subprocess
 from pathlib import Path
 
 import pyarrow.parquet as pq
-import pytest
 
 from clipping.storage import object_store
 from tests.integration.conftest import FRAMES, RATE, documented_site
-from tests.integration.postgres import binary, postgres
-from tests.media import counter_video, read_numbers, steady
-from tests.stores import KEY_ID, S3, SECRET
-
-pytestmark = pytest.mark.integration
+from tests.support.media import counter_video, read_numbers, steady
+from tests.support.postgres import binary, postgres
+from tests.support.stores import KEY_ID, S3, SECRET
 
 
 def shown(prefix: str, scratch: Path) -> dict[tuple[str, int], list[int]]:

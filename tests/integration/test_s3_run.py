@@ -1,0 +1,179 @@
+"""The whole command with `s3://` on both sides, in a new HOME; what it leaves is searched."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from clipping.config.execution import Execution
+from clipping.config.recipe import Recipe
+from clipping.dataset.merge import merge_manifests
+from clipping.errors import UsageError
+from clipping.orchestration.flow import clip_flow
+from clipping.plan.shards import manifest_name
+from clipping.storage import object_store
+from clipping.storage.outputs import open_output
+from tests.integration.test_command_line import command, left_over
+from tests.support.media import counter_video, read_numbers, steady
+from tests.support.stores import KEY_ID, S3, SECRET, Seen, web_server
+
+SIGNATURE = "5ecre7s1gna7ureThatMustNotStay"
+RECIPE = ["--clip-len-s", "1", "--clip-stride-s", "0.5", "--min-clip-length-s", "1",
+          "--preset", "ultrafast"]  # fmt: skip
+
+
+@pytest.fixture
+def home(tmp_path: Path, s3: S3) -> Iterator[dict[str, str]]:
+    """A new user's environment with the store's credentials, and a Ray folder of its own."""
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("PREFECT", "CLIPPING", "RAY"))}
+    (tmp_path / "home").mkdir()
+    with tempfile.TemporaryDirectory(prefix="r", dir="/tmp") as ray:  # sockets have short paths
+        yield {
+            **kept,
+            "HOME": str(tmp_path / "home"),
+            "PATH": "/usr/bin:/bin",
+            "RAY_TMPDIR": ray,
+            "AWS_ENDPOINT_URL": s3.url,
+        }
+
+
+def put_videos(tmp_path: Path, count: int) -> None:
+    for i in range(count):
+        path = tmp_path / f"{i}.mp4"
+        counter_video(path, *steady(75 + i, 25))
+        object_store.write(f"s3://videos/in/{i}.mp4", path.read_bytes())
+
+
+def exact_clips(tmp_path: Path) -> int:
+    """How many clips there are; each holds its 25 consecutive frames from its start."""
+    object_store.download("s3://videos/out/manifest.parquet", tmp_path / "manifest.parquet")
+    rows = pq.read_table(tmp_path / "manifest.parquet").to_pylist()
+    for row in rows:
+        assert row["status"] == "written"
+        object_store.download(row["location"], tmp_path / "clip.mp4")
+        shown = [n for _, n in read_numbers(tmp_path / "clip.mp4")]
+        assert shown == list(range(row["start_frame"], row["end_frame"]))
+        assert len(shown) in (25, 24)
+    return len(rows)
+
+
+def test_from_bucket_to_bucket_and_no_secret_left(
+    home: dict[str, str], s3: S3, tmp_path: Path
+) -> None:
+    """Exact clips, a free second run, and neither secret nor signature in anything left."""
+    put_videos(tmp_path, 2)
+    with web_server({"w.mp4": (tmp_path / "1.mp4").read_bytes()}, query=f"sig={SIGNATURE}") as (
+        url,
+        _,
+    ):
+        (tmp_path / "list.txt").write_text(f"{url}/w.mp4?sig={SIGNATURE}\n")
+        run = command(
+            *["--input", "s3://videos/in", "--input", tmp_path / "list.txt"],
+            *["--output", "s3://videos/out", *RECIPE, "--verbose", "--ffmpeg-verbose"],
+        )
+        first = subprocess.run(
+            run, check=False, env=home, capture_output=True, text=True, timeout=120
+        )
+        assert first.returncode == 0, first.stderr
+        assert "15 clips from 3 videos in s3://videos/out" in first.stdout
+        assert exact_clips(tmp_path) == 15
+        s3.seen.clear()
+        again = subprocess.run(
+            run, check=False, env=home, capture_output=True, text=True, timeout=120
+        )
+    assert again.returncode == 0, again.stderr
+    assert "nothing was encoded" in again.stdout
+    touched = [s.path for s in s3.seen if s.method == "PUT" and ".locks" not in s.path]
+    assert [p.rpartition("/")[2] for p in touched] == ["manifest.parquet"]
+    clips = [s for s in s3.seen if "/out/clips/" in s.path]
+    assert clips == [], "what is there is known from one listing"
+
+    left = [first.stdout, first.stderr, again.stdout, again.stderr]
+    files = [p for p in Path(home["HOME"]).rglob("*") if p.is_file()]
+    files += [p for p in Path(home["RAY_TMPDIR"]).rglob("*") if p.is_file()]
+    contents = [p.read_bytes() for p in files]
+    contents += [object_store.read(o.uri) or b"" for o in object_store.listing("s3://videos/out/")]
+    assert any(p.suffix == ".db" for p in files), "Prefect's database is among what is searched"
+    assert len(contents) > len(files) > 20
+    for word in (SECRET, SIGNATURE):
+        assert not [t for t in left if word in t]
+        assert not [c[:80] for c in contents if word.encode() in c]
+    assert not [t for t in left if KEY_ID in t]
+
+
+def test_killed_in_the_middle_and_run_again(home: dict[str, str], s3: S3, tmp_path: Path) -> None:
+    """Every object is whole after SIGKILL; the next run is let in at once and makes the rest."""
+    put_videos(tmp_path, 4)
+    s3.fault = lambda seen: "slow" if seen.range and "/in/" in seen.path else ""
+    run = command(
+        *["--input", "s3://videos/in", "--output", "s3://videos/out", *RECIPE],
+        *["--num-clips-per-chunk", "1"],
+    )
+    process = subprocess.Popen(run, env=home, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 90
+    while time.monotonic() < deadline and published(s3.seen) < 3:
+        time.sleep(0.1)
+    process.send_signal(signal.SIGKILL)
+    process.communicate(timeout=60)
+    assert published(s3.seen) >= 3
+    deadline = time.monotonic() + 20
+    while left_over(home) and time.monotonic() < deadline:
+        time.sleep(0.5)
+    assert left_over(home) == []
+    before = {o.uri: o.tag for o in object_store.listing("s3://videos/out/clips/")}
+    again = subprocess.run(run, check=False, env=home, capture_output=True, text=True, timeout=150)
+    assert again.returncode == 0, again.stderr
+    assert exact_clips(tmp_path) == 20
+    after = {o.uri: o.tag for o in object_store.listing("s3://videos/out/clips/")}
+    proved = {u for u in before if after[u] == before[u]}
+    assert len(before) - len(proved) <= 2, "at most the clips whose record was under way"
+
+
+def published(seen: list[Seen]) -> int:
+    return sum(s.method == "PUT" and "/out/clips/" in s.path for s in seen)
+
+
+@pytest.mark.usefixtures("prefect_ray")
+def test_shards_share_one_output_and_merge(tmp_path: Path, s3: S3) -> None:
+    """Runs of two shards split the input between them; their manifests become one."""
+    assert s3.url
+    put_videos(tmp_path, 6)
+    output = open_output("s3://videos/out")
+    with pytest.raises(UsageError, match="run the shards first"):
+        merge_manifests(output)
+    recipe = Recipe(clip_len_s=1, clip_stride_s=0.5, min_clip_length_s=1, preset="ultrafast")
+    parts: list[set[str]] = []
+    for shard in ("1/2", "2/2"):
+        clip_flow(
+            input=["s3://videos/in"], output=output.location("").rstrip("/"), recipe=recipe,
+            execution=Execution(shard=shard),
+        )  # fmt: skip
+        object_store.download(f"s3://videos/out/{manifest_name(shard)}", tmp_path / "part.parquet")
+        parts.append(set(pq.read_table(tmp_path / "part.parquet")["source"].to_pylist()))
+        if shard == "1/2":
+            with pytest.raises(UsageError, match="shards 2/2 have left no manifest"):
+                merge_manifests(output)
+    assert all(parts)
+    assert not parts[0] & parts[1]
+    assert "30 clips of 2 shards in s3://videos/out/manifest.parquet" in merge_manifests(output)
+    assert exact_clips(tmp_path) == 30
+    object_store.write("s3://videos/out/manifests/1-of-3.parquet", b"of another split")
+    with pytest.raises(UsageError, match="different counts"):
+        merge_manifests(output)
+
+
+def test_a_wrong_prefix_is_one_line(home: dict[str, str]) -> None:
+    """Exit status 2 and no traceback, before anything starts."""
+    run = command("--input", "s3://videos/typo/", "--output", "s3://videos/out")
+    done = subprocess.run(run, check=False, env=home, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert "no such object or prefix" in done.stderr

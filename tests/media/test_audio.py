@@ -1,0 +1,147 @@
+"""Sound starts and ends with its clip, to the sample."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from tests.media.conftest import Make
+from tests.support.media import RATE, add_sound, counter_video, ffmpeg, heard, lag, noise, steady
+
+# Codec options, container, whether its packets are copied, and by how many samples the place
+# of sound is uncertain: Matroska writes times in milliseconds, MPEG-TS in 1/90000 s.
+SOURCES = [
+    pytest.param(["-c:a", "aac", "-b:a", "192k"], "in.mp4", True, 1, id="aac-mp4"),
+    pytest.param(["-c:a", "aac", "-b:a", "192k"], "in.ts", True, 2, id="aac-ts"),
+    pytest.param(["-c:a", "aac", "-b:a", "192k"], "in.mkv", True, 24, id="aac-mkv"),
+    pytest.param(["-c:a", "libmp3lame", "-b:a", "192k"], "in.mp4", True, 1, id="mp3-mp4"),
+    pytest.param(["-c:a", "ac3", "-b:a", "256k"], "in.mp4", True, 1, id="ac3-mp4"),
+    pytest.param(["-c:a", "flac"], "in.mkv", True, 24, id="flac-mkv"),
+    pytest.param(["-c:a", "libopus", "-b:a", "192k"], "in.mkv", True, 24, id="opus-mkv"),
+    pytest.param(["-c:a", "pcm_s16le"], "in.mov", False, 1, id="pcm-mov"),
+    pytest.param(["-c:a", "pcm_s16le"], "in.mkv", False, 24, id="pcm-mkv"),
+    pytest.param(["-c:a", "libvorbis", "-q:a", "8"], "in.mkv", False, 24, id="vorbis-mkv"),
+]
+
+
+@pytest.mark.parametrize(("codec", "name", "copied", "tolerance"), SOURCES)
+def test_sound_is_where_the_source_has_it(
+    make: Make, tmp_path: Path, codec: list[str], name: str, copied: bool, tolerance: int
+) -> None:
+    """Each clip's sound, against the source's own decode, lies at the clip's start."""
+    counter_video(tmp_path / "silent.mp4", *steady(200, 25))
+    add_sound(tmp_path / "silent.mp4", noise(8), tmp_path / name, *codec)
+    made = make(tmp_path / name, clip_len_s=2, clip_stride_s=1.3)
+    source = heard(tmp_path / name)
+    video = made.source.video
+    # `heard` starts at the first sound; the spans count from the first picture.
+    offset = round(float(_start(tmp_path / name)) * RATE)
+    assert len(made.clips) >= 5
+    for record in made.clips:
+        assert record.audio is not None
+        assert record.audio["copied"] is copied
+        at = (record.clip.start_pts - video.first_pts) * video.time_base
+        end = (record.clip.end_pts - video.first_pts) * video.time_base
+        expected = source[max(0, round(at * RATE) - offset) : round(end * RATE) - offset]
+        if len(expected) < RATE // 2:
+            continue
+        clip = heard(Path(record.location or ""))
+        late = max(0, offset - round(at * RATE))
+        assert abs(lag(expected, clip) - late) <= tolerance
+        # It ends with the packet that holds its end: FLAC's are long.
+        assert abs(len(clip) - len(expected)) <= (4608 if "flac" in codec else 1200)
+
+
+def _start(path: Path) -> Fraction:
+    """Seconds from the first picture to the first sound that a decoder gives."""
+    with av.open(str(path)) as container:
+        first = {}
+        for stream in (container.streams.video[0], container.streams.audio[0]):
+            frame = next(container.decode(stream))
+            first[stream.type] = frame.pts * frame.time_base
+            container.seek(0)
+    return first["audio"] - first["video"]
+
+
+def test_copied_packets_are_the_sources_own(make: Make, tmp_path: Path) -> None:
+    """Copying copies: adjacent clips' sound, joined, is the source's decode without a seam."""
+    counter_video(tmp_path / "silent.mp4", *steady(150, 25))
+    add_sound(tmp_path / "silent.mp4", noise(6), tmp_path / "in.mp4", "-c:a", "aac", "-b:a", "192k")
+    made = make(tmp_path / "in.mp4", clip_len_s=2, clip_stride_s=2)
+    source = heard(tmp_path / "in.mp4")
+    for record in made.clips:
+        clip = heard(Path(record.location or ""))[: 2 * RATE]
+        at = record.clip.number * 2 * RATE
+        expected = source[at : at + len(clip)]
+        # The decoder has settled at the clip's very first sample.
+        assert np.max(np.abs(clip[: len(expected)] - expected)) < 1e-3
+
+
+def test_clips_far_apart_have_their_own_sound(make: Make, tmp_path: Path) -> None:
+    """The sound between clips is not read, and none of it is in a clip beyond the preroll."""
+    counter_video(tmp_path / "silent.mp4", *steady(300, 25))
+    add_sound(
+        tmp_path / "silent.mp4", noise(12), tmp_path / "in.mp4", "-c:a", "aac", "-b:a", "192k"
+    )
+    made = make(tmp_path / "in.mp4", clip_len_s=1, clip_stride_s=5)
+    source = heard(tmp_path / "in.mp4")
+    assert len(made.clips) == 3
+    for record in made.clips:
+        clip = heard(Path(record.location or ""))[:RATE]
+        at = record.clip.number * 5 * RATE
+        assert len(clip) == RATE
+        assert np.max(np.abs(clip - source[at : at + RATE])) < 1e-3
+        with av.open(record.location or "") as container:
+            sound = [p for p in container.demux(audio=0) if p.size and p.time_base]
+        assert all(p.dts and float(p.dts * (p.time_base or 1)) > -0.2 for p in sound[:1])
+
+
+def test_sound_that_starts_late_and_ends_early(make: Make, tmp_path: Path) -> None:
+    """A clip before the sound has none; one that it begins in has it in its place."""
+    counter_video(tmp_path / "silent.mp4", *steady(150, 25))
+    raw = ["-f", "f32le", "-ar", str(RATE), "-ac", "1", "-i", "-"]
+    ffmpeg(*raw, "-c:a", "aac", tmp_path / "voice.m4a", feed=noise(2.5).tobytes())
+    ffmpeg(
+        *["-i", tmp_path / "silent.mp4", "-itsoffset", "1.5", "-i", tmp_path / "voice.m4a"],
+        *["-map", "0:v", "-map", "1:a", "-c", "copy", tmp_path / "in.mp4"],
+    )
+    made = make(tmp_path / "in.mp4", clip_len_s=1, clip_stride_s=1)
+    lengths = [_sound_seconds(Path(c.location or "")) for c in made.clips]
+    assert lengths[0] < 0.05  # an encoder's lead-in may reach into it
+    assert lengths[1] == pytest.approx(0.5, abs=0.05)
+    assert float(_start(Path(made.clips[1].location or ""))) == pytest.approx(0.5, abs=0.03)
+    assert lengths[2] == pytest.approx(1, abs=0.03)
+    assert lengths[3] == pytest.approx(1, abs=0.03)
+    assert max(lengths[4:]) < 0.05
+
+
+def _sound_seconds(path: Path) -> float:
+    with av.open(str(path)) as container:
+        if not container.streams.audio:
+            return 0
+    return len(heard(path)) / RATE
+
+
+def test_what_mp4_refuses_becomes_aac(make: Make, tmp_path: Path) -> None:
+    """MP3 at 8 kHz is MP3, but no muxer puts it into MP4: it is encoded instead."""
+    counter_video(tmp_path / "silent.mp4", *steady(50, 25))
+    low = ["-c:a", "libmp3lame", "-ar", "8000"]
+    add_sound(tmp_path / "silent.mp4", noise(2), tmp_path / "in.mkv", *low)
+    made = make(tmp_path / "in.mkv", clip_len_s=1, clip_stride_s=1)
+    facts = [c.audio for c in made.clips]
+    assert [(f["codec"], f["source_codec"], f["copied"]) for f in facts if f] == [
+        ("aac", "mp3", False)
+    ] * 2
+    assert all(_sound_seconds(Path(c.location or "")) > 0.9 for c in made.clips)
+
+
+def test_no_audio_by_parameter(make: Make, tmp_path: Path) -> None:
+    """`audio` off leaves the track out."""
+    counter_video(tmp_path / "silent.mp4", *steady(50, 25))
+    add_sound(tmp_path / "silent.mp4", noise(2), tmp_path / "in.mp4", "-c:a", "aac")
+    made = make(tmp_path / "in.mp4", clip_len_s=1, clip_stride_s=1, audio=False)
+    assert [_sound_seconds(Path(c.location or "")) for c in made.clips] == [0, 0]

@@ -1,0 +1,34 @@
+"""A child process that stands still is ended, one that talks too much is kept short."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from clipping.errors import FailureKind, FfmpegError
+from clipping.ffmpeg import process
+
+
+def test_a_child_that_stands_still_is_ended() -> None:
+    """No progress for the limit: ended, and called timed out."""
+    began = time.monotonic()
+    with pytest.raises(FfmpegError) as caught:
+        process.run(["sleep", "60"], what="a nap", stall_limit=1)
+    assert caught.value.kind is FailureKind.TIMED_OUT
+    assert time.monotonic() - began < 10
+
+
+def test_a_child_that_reports_nothing_new_stands_still() -> None:
+    """Repeating the same frame number is no progress."""
+    script = "while true; do echo frame=7; sleep 0.1; done"
+    with pytest.raises(FfmpegError) as caught:
+        process.run(["sh", "-c", script], what="a loop", stall_limit=1)
+    assert caught.value.kind is FailureKind.TIMED_OUT
+
+
+def test_a_flood_of_messages_is_bounded() -> None:
+    """A hundred thousand lines of stderr leave a short tail."""
+    finished = process.run(["sh", "-c", "seq 1 100000 >&2"], what="a flood")
+    assert finished.stderr.splitlines()[-1] == "100000"
+    assert len(finished.stderr) < 1000

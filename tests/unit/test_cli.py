@@ -1,0 +1,78 @@
+"""The command line: flags, help, and mistakes answered in a line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from clipping.cli import main, parse
+from clipping.config.execution import Execution
+from clipping.config.recipe import Recipe
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working folder without a .env file."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_flags_are_flat_and_kebab_case() -> None:
+    """The flags that the README shows; inputs keep their commas and blanks."""
+    settings = parse(
+        ["--input", "a, b.mp4", "--input", "c[1].mp4", "--clip-len-s", "10", "--clip-stride-s",
+         "5", "--encoder", "libopenh264", "--num-clips-per-chunk", "8", "--no-audio", "--verbose"]
+    )  # fmt: skip
+    assert settings.input == ["a, b.mp4", "c[1].mp4"]
+    assert (settings.clip_stride_s, settings.encoder) == (5, "libopenh264")
+    assert (settings.num_clips_per_chunk, settings.audio, settings.verbose) == (8, False, True)
+
+
+def test_help_explains_every_parameter(capsys: pytest.CaptureFixture[str]) -> None:
+    """Each flag has a sentence."""
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    text = capsys.readouterr().out
+    for model in (Recipe, Execution):
+        for name, field in model.model_fields.items():
+            assert f"--{name.replace('_', '-')}" in text
+            assert field.description
+            assert field.description.endswith(".")
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (["--clip-stride-s", "0"], "clip_stride_s: input should be greater than 0"),
+        (["--clip-len-s", "-1"], "clip_len_s: input should be greater than 0"),
+        (["--clip-len-s", "2", "--min-clip-length-s", "3"], "more than clip_len_s"),
+        (["--encoder", "x265"], "invalid choice: 'x265'"),
+        (["--use-hwaccel"], "use_hwaccel"),
+        (["--bogus"], "unrecognized arguments: --bogus"),
+        (["--clip-len"], "unrecognized arguments"),
+        (["--preset", "warp"], "libx264 has no preset 'warp'"),
+        (["--encoder", "libopenh264", "--preset", "fast"], "it has none"),
+        (["--quality", "20", "--use-input-bit-rate"], "exclude each other"),
+        (["--allow-failures", "many"], "allow_failures takes a number or a share"),
+        (["--input", "/no/such/place"], "there is no such file or folder"),
+    ],
+)
+def test_a_mistake_is_one_line_and_status_2(
+    flags: list[str], words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """No traceback for what a user can cause."""
+    assert main(flags) == 2
+    printed = capsys.readouterr()
+    assert words in printed.err
+    assert printed.err.count("\n") == 1
+    assert not printed.out
+
+
+def test_a_mistake_in_the_environment_is_one_line_too(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The environment is checked like the flags."""
+    monkeypatch.setenv("CLIPPING_CLIP_LEN_S", "long")
+    assert main([]) == 2
+    assert capsys.readouterr().err.startswith("clip-videos: clip_len_s:")
