@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal, NoReturn, get_args, get_origin
+from typing import Any, Literal, NoReturn, cast, get_args, get_origin
 
 import psutil
 from pydantic import BaseModel
@@ -49,7 +49,7 @@ def _flags(
                 help=f"{text} (default: {'on' if default else 'off'})",
             )  # fmt: skip
         elif isinstance(default, list):
-            words: list[Any] = default
+            words = cast("list[str]", default)
             shown = f" (default: {' '.join(words)})" if words else ""
             group.add_argument(
                 flag, action="append", default=None, metavar=_metavar(name, field),
@@ -161,7 +161,9 @@ def _run(settings: Settings) -> int:
 
 def _from_anywhere(path: str) -> str:
     """A path as it is from any working directory; a URI as it stands."""
-    return path if is_remote(path) else str(Path(path.removeprefix("file://")).absolute())
+    if is_remote(path):
+        return path
+    return str(Path(path.removeprefix("file://")).expanduser().absolute())
 
 
 def _quiet(verbose: bool) -> None:

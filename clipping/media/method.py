@@ -30,6 +30,7 @@ class Job:
 
     reading: the source, opened; binary: the ffmpeg to run; scratch: an empty folder.
     encoder: what encodes; cpus: how many CPUs the task has.
+    use_hwaccel: decode on the GPU; what it cannot decode is decoded by the CPU.
     node: what the records say of where it was made.
     on_frames: called with the number of frames encoded so far, from any thread.
     note: takes what a person should know; log: takes ffmpeg's own lines.
@@ -43,6 +44,7 @@ class Job:
     scratch: Path
     encoder: Encoder
     cpus: int = 1
+    use_hwaccel: bool = False
     node: str | None = None
     on_frames: Callable[[int], None] | None = None
     note: Callable[[str], None] | None = None

@@ -137,14 +137,16 @@ def make_chunk(
             opened(chunk.source.file, execution.scratch_dir) as reading,
             scratch_folder(execution.scratch_dir, scratch_bytes(chunk)) as scratch,
         ):
+            row = candidates(encoder or recipe.encoder)[0]
             job = Job(
                 recipe=recipe,
                 execution=execution,
                 reading=reading,
                 binary=binary,
                 scratch=scratch,
-                encoder=candidates(encoder or recipe.encoder)[0],
+                encoder=row,
                 cpus=cpus,
+                use_hwaccel=execution.use_hwaccel and row.on_gpu,
                 node=node,
                 on_frames=on_frames,
                 note=note,

@@ -282,23 +282,23 @@ def test_nvenc_without_a_gpu_is_told_at_once(videos: Path, tmp_path: Path) -> No
 
 def test_no_more_than_a_window_is_in_flight(tmp_path: Path) -> None:
     """Forty chunks: what is submitted and not done never exceeds the slots and a few."""
-    from clipping.orchestration import run as campaign
-    from clipping.orchestration import task_window as submitting
+    from clipping.orchestration import run as run_module
+    from clipping.orchestration.task_window import TaskWindow
 
     counter_video(tmp_path / "long.mp4", *steady(1000, 25), size=(64, 48))
     most = 0
 
-    class Counting(submitting.Window):
+    class Counting(TaskWindow):
         def submit(self, *args: Any, **kwargs: Any) -> None:
             nonlocal most
             super().submit(*args, **kwargs)
             most = max(most, len(self))
 
-    original, campaign.Window = campaign.Window, Counting  # type: ignore[misc]
+    run_module.TaskWindow = Counting  # type: ignore[misc]
     try:
         state = clip(tmp_path / "long.mp4", tmp_path, {"num_clips_per_chunk": 1}, clip_stride_s=1)
     finally:
-        campaign.Window = original  # type: ignore[misc]
+        run_module.TaskWindow = TaskWindow  # type: ignore[misc]
     assert state.is_completed()
     assert len(list((tmp_path / "out" / "processed_clip_chunks").iterdir())) == 40
     # Short chunks share a task run, in bundles that get smaller towards the end.

@@ -16,12 +16,14 @@ import s3fs
 
 from clipping.config.execution import Execution
 from clipping.config.recipe import Recipe
-from clipping.dataset.resume import done_clips
+from clipping.config.run_config import RunConfig
+from clipping.dataset.layout import own_folders
+from clipping.dataset.resume import EarlierWork
 from clipping.errors import ClippingError, FailureKind, StorageError, UsageError
 from clipping.models import ChunkRecord, ClipStatus, SourceFile
 from clipping.run.chunk import make_chunk, plan_chunks, probe_file
 from clipping.storage import object_store
-from clipping.storage.discover import check_input, find_sources
+from clipping.storage.discover import find_sources
 from clipping.storage.lease import held_lease
 from clipping.storage.objects import ObjectOutput
 from clipping.storage.outputs import open_output
@@ -64,7 +66,8 @@ def clip_all(file: SourceFile, out: str = OUT) -> list[ChunkRecord]:
     assert probed.failure is None, probed.failure
     output = open_output(out)
     return [
-        make_chunk(c, RECIPE, Execution(), output, cpus=2) for c in plan_chunks(probed, RECIPE, 2)
+        make_chunk(c, RunConfig(RECIPE, Execution()), output, cpus=2)
+        for c in plan_chunks(probed, RECIPE, 2)
     ]
 
 
@@ -91,14 +94,14 @@ def test_a_prefix_is_listed_once_and_searched_like_a_folder(s3: S3, counter: byt
     for key in ("in/b.mp4", "in/deep/a.MP4", "in/notes.txt", "in/out/clips/x.mp4", "index.mp4"):
         put(key, counter)
     s3.seen.clear()
-    found = find_sources(["s3://videos/in/"], ENDINGS, "s3://videos/in/out")
+    found = find_sources(["s3://videos/in/"], ENDINGS, own_folders("s3://videos/in/out"))
     assert [s.key for s in found.sources] == ["b.mp4", "deep/a.MP4"]
     assert found.passed_over == ["notes.txt"]
     assert all(s.size == len(counter) and "-" in s.fingerprint for s in found.sources)
     assert sum("list-type" in s.path and "max-keys" not in s.path for s in s3.seen) == 1
     assert not [s for s in s3.seen if s.path.endswith(".mp4")], "no request a video"
     put("clips/y.mp4", counter)
-    whole = find_sources(["s3://videos"], ENDINGS, "s3://videos")
+    whole = find_sources(["s3://videos"], ENDINGS, own_folders("s3://videos"))
     assert [s.key for s in whole.sources if "out/" not in s.key] == [
         *["in/b.mp4", "in/deep/a.MP4", "index.mp4"]
     ]
@@ -138,7 +141,7 @@ def test_an_address_with_nothing_there_is_told_before_anything_starts(
 ) -> None:
     """In one line."""
     with pytest.raises(UsageError, match=re.escape(message)):
-        check_input(given)
+        find_sources([given], ENDINGS)
 
 
 def test_a_prefix_with_wildcards_in_its_name(s3: S3, counter: bytes, tmp_path: Path) -> None:
@@ -244,7 +247,7 @@ def test_a_large_object_is_not_fetched_whole_for_a_few_clips(
     recipe = RECIPE.model_copy(update={"limit_clips": 2})
     probed = probe_file(file, Execution())
     [chunk] = plan_chunks(probed, recipe, 32)
-    record = make_chunk(chunk, recipe, Execution(), open_output(OUT), cpus=1)
+    record = make_chunk(chunk, RunConfig(recipe, Execution()), open_output(OUT), cpus=1)
     assert [c.status for c in record.clips] == [ClipStatus.WRITTEN] * 2
     assert fetched(s3.seen) < len(content) / 2
     [local] = find_sources([str(path)], ENDINGS).sources
@@ -279,7 +282,7 @@ def test_a_web_server_with_and_without_ranges(
         output = open_output(str(tmp_path / "out"))
         seen.clear()
         execution = Execution(scratch_dir=str(tmp_path / "scratch"))
-        record = make_chunk(chunk, RECIPE, execution, output, cpus=2)
+        record = make_chunk(chunk, RunConfig(RECIPE, execution), output, cpus=2)
         whole = [s for s in seen if s.method == "GET" and not s.range]
         assert len(whole) == (0 if ranges else 1)
     assert [c.status for c in record.clips] == [ClipStatus.WRITTEN] * 5
@@ -357,13 +360,13 @@ def test_a_store_that_stays_away_is_named_and_resumed(s3: S3, counter: bytes) ->
         "503" if seen.method == "PUT" and "/clips/" in seen.path and next(puts) >= 2 else ""
     )
     with pytest.raises(StorageError, match="cannot write s3://videos/out/clips/") as error:
-        make_chunk(chunk, RECIPE, Execution(), output)
+        make_chunk(chunk, RunConfig(RECIPE, Execution()), output)
     assert error.value.kind.is_transient
     s3.fault = lambda _seen: ""
     sizes = output.sizes("clips")
-    done = done_clips(output, chunk, RECIPE.digest(), sizes, retry_failed=False)
+    done = EarlierWork.among(RunConfig(RECIPE, Execution()), output, sizes).done_clips(chunk)
     assert len(done) == len(sizes) == 2
-    record = make_chunk(chunk, RECIPE, Execution(), output)
+    record = make_chunk(chunk, RunConfig(RECIPE, Execution()), output)
     assert record.reused == 2
     assert [c.status for c in record.clips] == [ClipStatus.WRITTEN] * 5
 
@@ -376,7 +379,7 @@ def test_a_source_that_breaks_off_is_not_called_damaged(s3: S3, counter: bytes) 
     [chunk] = plan_chunks(probed, RECIPE, 32)
     s3.fault = lambda seen: "drop" if seen.range and "/in/in.mp4" in seen.path else ""
     with pytest.raises(StorageError, match=r"cannot read s3://videos/in/in\.mp4") as error:
-        make_chunk(chunk, RECIPE, Execution(), open_output(OUT))
+        make_chunk(chunk, RunConfig(RECIPE, Execution()), open_output(OUT))
     assert error.value.kind is FailureKind.IO
     assert keys("out/clips") == []
 
@@ -388,7 +391,7 @@ def test_an_object_that_changed_is_not_cut(s3: S3, counter: bytes) -> None:
     [chunk] = plan_chunks(probe_file(file, Execution()), RECIPE, 32)
     put("in/in.mp4", counter + b"more")
     with pytest.raises(ClippingError, match="changed while it was being clipped"):
-        make_chunk(chunk, RECIPE, Execution(), open_output(OUT))
+        make_chunk(chunk, RunConfig(RECIPE, Execution()), open_output(OUT))
 
 
 def test_denied_is_said_with_what_to_do(

@@ -15,10 +15,10 @@ import pytest
 
 from clipping.config.execution import Execution
 from clipping.config.recipe import Recipe
+from clipping.dataset.layout import manifest_name
 from clipping.dataset.merge import merge_manifests
 from clipping.errors import UsageError
 from clipping.orchestration.flow import clip_flow
-from clipping.plan.shards import manifest_name
 from clipping.storage import object_store
 from clipping.storage.outputs import open_output
 from tests.integration.test_command_line import command, left_over

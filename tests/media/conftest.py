@@ -45,17 +45,15 @@ def make(tmp_path: Path) -> Make:
         values = {"min_clip_length_s": 0, "preset": "ultrafast", **recipe}
         if values.get("encoder", "libx264") != "libx264":
             values.pop("preset")
-        settings = resolve(Recipe(**values), execution)
+        config = resolve(Recipe(**values), execution)
         output = open_output(str(tmp_path / "out"))
-        file = find_sources([str(path)], settings.extensions).sources[0]
-        probed = probe_file(file, settings.execution)
+        file = find_sources([str(path)], config.execution.extensions).sources[0]
+        probed = probe_file(file, config.execution)
         assert probed.failure is None, probed.failure
         assert probed.source is not None
         made = Made(probed.source)
-        for chunk in plan_chunks(probed, settings.recipe, settings.num_clips_per_chunk):
-            made.chunks.append(
-                make_chunk(chunk, settings.recipe, settings.execution, output, cpus=cpus)
-            )
+        for chunk in plan_chunks(probed, config.recipe, config.execution.num_clips_per_chunk):
+            made.chunks.append(make_chunk(chunk, config, output, cpus=cpus))
         return made
 
     return run

@@ -20,7 +20,7 @@ NVENC = ENCODERS["h264_nvenc"]
 def test_every_option_exists_in_the_bundled_ffmpeg(name: str, rate: Rate) -> None:
     """An encoder's options are known to `ffmpeg -h encoder=...`, or to every encoder."""
     row = ENCODERS[name]
-    if not rate.bit_rate and not row.constant_quality:
+    if not rate.bit_rate and not row.has_constant_quality:
         rate = Rate(bit_rate=500_000)
     options = [x for x in row.options(None, rate, 1) if x.startswith("-") and not x[1:].isdigit()]
     common = {"-b:v", "-maxrate", "-bufsize", "-g", "-threads", "-flags", "-profile:v"}

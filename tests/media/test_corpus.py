@@ -14,6 +14,7 @@ import pytest
 
 from clipping.config.execution import Execution
 from clipping.config.recipe import Recipe
+from clipping.config.run_config import RunConfig
 from clipping.errors import FailureKind
 from clipping.models import ChunkRecord, ClipStatus, ProbedSource, SourceFile
 from clipping.run.chunk import make_chunk, plan_chunks, probe_file
@@ -44,7 +45,7 @@ def clip(corpus: Path, name: str, out: Path) -> tuple[ProbedSource, list[ChunkRe
     probed = probe_file(file, EXECUTION)
     output = open_output(str(out))
     chunks = plan_chunks(probed, RECIPE, 64)
-    return probed, [make_chunk(c, RECIPE, EXECUTION, output) for c in chunks]
+    return probed, [make_chunk(c, RunConfig(RECIPE, EXECUTION), output) for c in chunks]
 
 
 def complaints(row: dict[str, str], probed: ProbedSource, chunks: list[ChunkRecord]) -> list[str]:
@@ -108,7 +109,7 @@ def test_the_lecture(corpus: Path, tmp_path: Path, stride: float, count: int) ->
     recipe = Recipe(clip_len_s=10, clip_stride_s=stride, min_clip_length_s=2, preset="ultrafast")
     chunks = plan_chunks(probe_file(file, EXECUTION), recipe, 32)
     made = [
-        make_chunk(c, recipe, Execution(), open_output(str(tmp_path / "out")), cpus=2)
+        make_chunk(c, RunConfig(recipe, Execution()), open_output(str(tmp_path / "out")), cpus=2)
         for c in chunks
     ]
     clips = [c for record in made for c in record.clips]

@@ -20,9 +20,12 @@ from clipping.errors import FailureKind, FfmpegError, VerificationError
 from clipping.ffmpeg import process
 from clipping.ffmpeg.commands import input_url
 from clipping.ffmpeg.encoders import ENCODERS
-from clipping.media.transcode import Job, transcode
+from clipping.media.method import Job
+from clipping.media.methods.encode_once import EncodeOnce
+from clipping.media.transcode import transcode
 from clipping.media.verify import verify_clip
 from clipping.models import Chunk, ClipRecord, ClipStatus, SourceFile
+from clipping.plan.time_line import TimeLine
 from clipping.run.chunk import plan_chunks, probe_file
 from clipping.storage.source import Reading
 from tests.media.conftest import Make
@@ -39,7 +42,13 @@ def chunk(tmp_path: Path) -> Chunk:
     return plan_chunks(probe_file(file, Execution()), recipe, 32)[0]
 
 
-def outcome(chunk: Chunk, tmp_path: Path, run: process.Runner, **options: object) -> dict[int, str]:
+def outcome(
+    chunk: Chunk,
+    tmp_path: Path,
+    run: process.Runner,
+    execution: Execution = Execution(),  # noqa: B008
+    **options: object,
+) -> dict[int, str]:
     """How each clip of a chunk ends when ffmpeg is run by `run`."""
     scratch = tmp_path / "scratch"
     scratch.mkdir(exist_ok=True)
@@ -48,6 +57,7 @@ def outcome(chunk: Chunk, tmp_path: Path, run: process.Runner, **options: object
     reading = Reading(file, input_url(file.uri), run)
     job = Job(
         recipe=recipe,
+        execution=execution,
         reading=reading,
         binary=FFMPEG,
         scratch=scratch,
@@ -61,7 +71,10 @@ def outcome(chunk: Chunk, tmp_path: Path, run: process.Runner, **options: object
         published.append(draft.clip.number)
         return draft
 
-    records = {r.clip.number: r for r in transcode(chunk, chunk.clips, job, publish)}
+    records = {
+        r.clip.number: r
+        for r in transcode(chunk, chunk.clips, EncodeOnce(chunk, job), job, publish)
+    }
     assert len(records) == len(chunk.clips)
     assert sorted(published) == sorted(
         n for n, r in records.items() if r.status is ClipStatus.WRITTEN
@@ -130,7 +143,12 @@ def test_what_the_gpu_does_not_decode_is_decoded_by_the_cpu(
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     notes: list[str] = []
     done = outcome(
-        chunk, tmp_path, process.run, use_hwaccel=True, note=notes.append, clips_per_run=3
+        chunk,
+        tmp_path,
+        process.run,
+        use_hwaccel=True,
+        note=notes.append,
+        execution=Execution(encode_batch_size=3),
     )
     assert set(done.values()) == {"written"}
     assert len(notes) == 1
@@ -155,9 +173,12 @@ def test_a_gpu_chunk_takes_one_encoder_session(chunk: Chunk, tmp_path: Path) -> 
     file = chunk.source.file
     job = Job(
         recipe=Recipe(clip_len_s=1, clip_stride_s=0.5), binary=FFMPEG, scratch=scratch,
-        reading=Reading(file, input_url(file.uri), run), encoder=row, cpus=4, clips_per_run=2,
+        reading=Reading(file, input_url(file.uri), run), encoder=row, cpus=4,
+        execution=Execution(encode_batch_size=2),
     )  # fmt: skip
-    records = list(transcode(chunk, chunk.clips, job, lambda draft, _: draft))
+    records = list(
+        transcode(chunk, chunk.clips, EncodeOnce(chunk, job), job, lambda draft, _: draft)
+    )
     assert {r.status for r in records} == {ClipStatus.WRITTEN}
     assert most == 1
 
@@ -191,27 +212,34 @@ def test_a_wrong_clip_does_not_pass_verification(make: Make, tmp_path: Path) -> 
     record = made.clips[1]
     path, video = Path(record.location or ""), made.source.video
     pts = [round((25 + i) / 25 / video.time_base) for i in range(25)]
-    size = (record.width, record.height)
-    verify_clip(path, record.clip, video, pts, size)
+    size, row = (record.width, record.height), ENCODERS["libx264"]
+
+    def line(frames: list[int]) -> TimeLine:
+        return TimeLine.of(record.clip, frames, video.time_base)
+
+    verify_clip(path, record.clip, video, line(pts), size, row)
     with pytest.raises(VerificationError, match="frames instead of"):
-        verify_clip(path, record.clip, video, pts[:-1], size)
+        verify_clip(path, record.clip, video, line(pts[:-1]), size, row)
     with pytest.raises(VerificationError, match="is shown at tick"):
-        verify_clip(path, record.clip, video, [*pts[:3], pts[3] + 1, *pts[4:]], size)
+        verify_clip(path, record.clip, video, line([*pts[:3], pts[3] + 1, *pts[4:]]), size, row)
     with pytest.raises(VerificationError, match="the picture is"):
-        verify_clip(path, record.clip, video, pts, (64, 64))
+        verify_clip(path, record.clip, video, line(pts), (64, 64), row)
     longer = record.clip.model_copy(
         update={"end_pts": record.clip.end_pts + 3 * video.nominal_duration}
     )
     with pytest.raises(VerificationError, match="it lasts"):
-        verify_clip(path, longer, video, pts, size)
+        verify_clip(path, longer, video, line(pts), size, row)
     cut = tmp_path / "cut.mp4"
     cut.write_bytes(path.read_bytes()[:-2000])
     with pytest.raises(VerificationError):
-        verify_clip(cut, record.clip, video, pts, size)
+        verify_clip(cut, record.clip, video, line(pts), size, row)
     late = tmp_path / "late.mp4"
     ffmpeg("-i", path, "-c", "copy", "-bsf:v", "noise=drop=key", late)
     with pytest.raises(VerificationError):
-        verify_clip(late, record.clip, video, pts, size)
+        verify_clip(late, record.clip, video, line(pts), size, row)
+    other = replace(row, mp4_tag="hvc1")
+    with pytest.raises(VerificationError, match="sample entry"):
+        verify_clip(path, record.clip, video, line(pts), size, other)
 
 
 def test_decoding_is_verified_on_request(make: Make, tmp_path: Path) -> None:

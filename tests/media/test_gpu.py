@@ -14,7 +14,9 @@ from clipping.errors import FailureKind, FfmpegError
 from clipping.ffmpeg import process
 from clipping.ffmpeg.commands import encoder_trial_command, input_url
 from clipping.ffmpeg.encoders import ENCODERS, Rate
-from clipping.media.transcode import Job, transcode
+from clipping.media.method import Job
+from clipping.media.methods.encode_once import EncodeOnce
+from clipping.media.transcode import transcode
 from clipping.models import ClipRecord, ClipStatus, SourceFile
 from clipping.run.chunk import plan_chunks, probe_file
 from clipping.storage.source import Reading
@@ -66,8 +68,9 @@ def test_the_gpu_decodes_the_same_frames(tmp_path: Path, options: list[str]) -> 
     (chunk,) = plan_chunks(probe_file(file, Execution()), recipe, 100)
     notes: list[str] = []
     job = Job(
-        recipe=recipe, reading=Reading(file, input_url(file.uri)), binary=FFMPEG,
-        scratch=tmp_path, encoder=ENCODERS["libx264"], use_hwaccel=True, note=notes.append,
+        recipe=recipe, execution=Execution(), reading=Reading(file, input_url(file.uri)),
+        binary=FFMPEG, scratch=tmp_path, encoder=ENCODERS["libx264"], use_hwaccel=True,
+        note=notes.append,
     )  # fmt: skip
 
     def publish(draft: ClipRecord, made: Path) -> ClipRecord:
@@ -75,7 +78,7 @@ def test_the_gpu_decodes_the_same_frames(tmp_path: Path, options: list[str]) -> 
         assert shown == list(range(draft.clip.start_frame, draft.clip.end_frame))
         return draft
 
-    records = list(transcode(chunk, chunk.clips, job, publish))
+    records = list(transcode(chunk, chunk.clips, EncodeOnce(chunk, job), job, publish))
     assert {r.status for r in records} == {ClipStatus.WRITTEN}
     assert {r.decoder for r in records} == {"cuda"}, notes
 

@@ -20,7 +20,8 @@ from ray.autoscaler._private.util import prepare_config, validate_config
 
 from clipping.cluster.placement import cpu_placement, gpu_placement
 from clipping.cluster.resources import Cluster, Node
-from clipping.config.load import Settings
+from clipping.config.load import resolve
+from clipping.config.run_config import RunConfig
 
 ROOT = Path(__file__).parent.parent.parent
 FOLDER = ROOT / "deploy" / "ray"
@@ -29,7 +30,7 @@ KUBERAY: dict[str, Any] = yaml.safe_load((FOLDER / "raycluster.yaml").read_text(
 
 
 @pytest.fixture(autouse=True)
-def deployed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Settings:
+def deployed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> RunConfig:
     """The settings of a run of the deployment `clip-gpu`."""
     monkeypatch.chdir(tmp_path)
     deployments = yaml.safe_load((ROOT / "prefect.yaml").read_text())["deployments"]
@@ -37,7 +38,7 @@ def deployed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Settings:
     for name, value in gpu["work_pool"]["job_variables"]["env"].items():
         if "{{" not in value:
             monkeypatch.setenv(name, value)
-    return Settings(cpu_resource="clip_cpu")
+    return resolve(cpu_resource="clip_cpu")
 
 
 def kuberay() -> dict[str, Any]:
@@ -51,7 +52,7 @@ def launcher() -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("read", [kuberay, launcher])
-def test_ray_reads_it_and_its_nodes_are_what_chunks_ask_for(read: Any, deployed: Settings) -> None:
+def test_ray_reads_it_and_its_nodes_are_what_chunks_ask_for(read: Any, deployed: RunConfig) -> None:
     """Valid by Ray's schema; as many NVENC chunks on the GPU node as it is to have sessions."""
     config = read()
     validate_config(config)
@@ -119,7 +120,7 @@ def resources(words: list[str]) -> dict[str, float]:
 
 @pytest.mark.parametrize("script", ["head.sh", "cpu-node.sh", "gpu-node.sh"])
 def test_the_commands_start_nodes_that_chunks_ask_for(
-    script: str, tmp_path: Path, deployed: Settings
+    script: str, tmp_path: Path, deployed: RunConfig
 ) -> None:
     """Each option exists; a node by hand has the tags that a run asks for."""
     arguments = [] if script == "head.sh" else ["HEAD:6379", "--num-cpus=8"]

@@ -97,7 +97,7 @@ class EncodeOnce:
 
     def make(self, segment: Segment, threads: int) -> EncodedSegment:
         """Encode a segment and settle which source frames it holds. Raises ClippingError."""
-        if self._decodes_on_gpu and self._no_hwaccel is None:
+        if self.job.use_hwaccel and self._no_hwaccel is None:
             encoded = self._encode_from_gpu(segment, threads)
             if encoded is not None:
                 return encoded
@@ -130,10 +130,6 @@ class EncodeOnce:
         verify_clip(path, clip, video, time_line, self.size, job.encoder)
         if job.execution.verify == "decode":
             decode_clip(path, len(time_line.pts), job.binary, job.execution.stall_timeout_s)
-
-    @property
-    def _decodes_on_gpu(self) -> bool:
-        return self.job.execution.use_hwaccel and self.job.encoder.on_gpu
 
     def _encode_from_gpu(self, segment: Segment, threads: int) -> EncodedSegment | None:
         """The segment decoded on the GPU; None, for the rest of the chunk too, if that is no good.

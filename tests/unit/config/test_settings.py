@@ -12,7 +12,7 @@ from clipping.config.load import resolve
 from clipping.config.recipe import Recipe
 from clipping.errors import UsageError
 
-SEED_DEFAULTS = {
+CURATOR_DEFAULTS = {
     "num_cpus_per_worker": 6.0,
     "encoder": "libx264",
     "encoder_threads": 1,
@@ -33,33 +33,34 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_the_seeds_names_and_defaults_are_kept() -> None:
+def test_curators_names_and_defaults_are_kept() -> None:
     """Whoever comes from NeMo Curator's stages finds their parameters."""
-    settings = resolve()
-    assert {name: getattr(settings, name) for name in SEED_DEFAULTS} == SEED_DEFAULTS
+    config = resolve()
+    values = {**dict(config.recipe), **dict(config.execution)}
+    assert {name: values[name] for name in CURATOR_DEFAULTS} == CURATOR_DEFAULTS
     for name in ("clip_len_s", "clip_stride_s", "min_clip_length_s", "limit_clips"):
         assert name in Recipe.model_fields
 
 
 def test_later_places_win(elsewhere: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Default, .env, environment, flag or flow parameter."""
-    assert resolve().clip_len_s == 10
+    assert resolve().recipe.clip_len_s == 10
     (elsewhere / ".env").write_text("CLIPPING_CLIP_LEN_S=7\nCLIPPING_ENCODER_THREADS=4\n")
-    assert resolve().clip_len_s == 7
+    assert resolve().recipe.clip_len_s == 7
     monkeypatch.setenv("CLIPPING_CLIP_LEN_S", "6")
-    assert resolve().clip_len_s == 6
+    assert resolve().recipe.clip_len_s == 6
     assert parse(["--clip-len-s", "5"]).clip_len_s == 5
-    assert resolve(Recipe(clip_len_s=4), Execution()).clip_len_s == 4
+    assert resolve(Recipe(clip_len_s=4), Execution()).recipe.clip_len_s == 4
     # What was not set explicitly does not hide the environment.
-    assert resolve(Recipe(clip_stride_s=4), Execution()).clip_len_s == 6
+    assert resolve(Recipe(clip_stride_s=4), Execution()).recipe.clip_len_s == 6
     assert parse(["--clip-len-s", "5"]).encoder_threads == 4
 
 
 def test_short_clips_need_no_second_flag() -> None:
     """The default minimum gives way to a shorter clip length."""
     assert parse(["--clip-len-s", "1"]).min_clip_length_s == 1
-    assert resolve(Recipe(clip_len_s=1)).min_clip_length_s == 1
-    assert resolve().min_clip_length_s == 2
+    assert resolve(Recipe(clip_len_s=1)).recipe.min_clip_length_s == 1
+    assert resolve().recipe.min_clip_length_s == 2
 
 
 @pytest.mark.parametrize(

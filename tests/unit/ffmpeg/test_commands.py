@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from typing import Any
 
 import pytest
 
 from clipping.ffmpeg.commands import DEMUXERS, encode_command
 from clipping.ffmpeg.encoders import ENCODERS, Rate
-from clipping.ffmpeg.filters import gpu_picture, picture_filters
+from clipping.ffmpeg.filters import cpu_picture, gpu_picture
 from clipping.models import VideoFacts
-from clipping.plan.segments import Run
+from clipping.plan.segments import Segment
 from tests.support.sources import source_of, times_of
+
+PICTURE: dict[str, Any] = {"tone_map": True, "deinterlace": True, "pixel_format": "yuv420p"}
 
 
 @pytest.fixture
@@ -22,7 +25,7 @@ def video() -> VideoFacts:
 
 def test_the_whole_encode_command(video: VideoFacts) -> None:
     """One decode, one encode, exact selection by PTS, IDRs at the boundaries."""
-    run = Run(
+    segment = Segment(
         first_frame=10,
         end_frame=40,
         pts=tuple(range(1377, 2577, 40)),
@@ -34,8 +37,8 @@ def test_the_whole_encode_command(video: VideoFacts) -> None:
         "FFMPEG",
         "file:-odd:%d name.mp4",
         video,
-        run,
-        picture_filters(video, tone_map=True, deinterlace=True),
+        segment,
+        cpu_picture(video, **PICTURE),
         ENCODERS["libx264"],
         preset="fast",
         rate=Rate(quality=21.5),
@@ -70,14 +73,14 @@ NVENC = ENCODERS["h264_nvenc"]
 def hwaccel_command(video: VideoFacts, **facts: object) -> list[str]:
     """How NVENC's input is decoded and converted."""
     video = video.model_copy(update=facts)
-    picture = gpu_picture(video, tone_map=True, deinterlace=True)
+    picture = gpu_picture(video, **PICTURE)
     if isinstance(picture, str):
-        picture = picture_filters(video, tone_map=True, deinterlace=True)
-    run = Run(
+        picture = cpu_picture(video, **PICTURE)
+    segment = Segment(
         first_frame=0, end_frame=2, pts=(977, 1017), ranges=((977, 1018),), boundaries=(), seek=977
     )
     return encode_command(
-        "FFMPEG", "file:x.mp4", video, run, picture, NVENC, preset=None, rate=Rate(quality=23),
+        "FFMPEG", "file:x.mp4", video, segment, picture, NVENC, preset=None, rate=Rate(quality=23),
         threads=1, output="OUT.mp4", hwaccel=True,
     )  # fmt: skip
 
@@ -107,7 +110,7 @@ def test_frames_decoded_on_the_gpu_stay_there(video: VideoFacts, bits: dict[str,
 def test_what_needs_the_cpu_is_copied_to_it(video: VideoFacts, facts: dict[str, object]) -> None:
     """Decoded on the GPU all the same, and told why the frames do not stay there."""
     changed = video.model_copy(update=facts)
-    assert isinstance(gpu_picture(changed, tone_map=True, deinterlace=True), str)
+    assert isinstance(gpu_picture(changed, **PICTURE), str)
     command = hwaccel_command(video, **facts)
     assert "-hwaccel" in command
     assert "-hwaccel_output_format" not in command

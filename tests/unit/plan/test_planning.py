@@ -14,7 +14,7 @@ from clipping.models import Chunk
 from clipping.plan.chunks import chunks
 from clipping.plan.clips import clips
 from clipping.plan.frame_times import FrameTimes, pack, unpack
-from clipping.plan.segments import runs
+from clipping.plan.segments import segments
 from clipping.plan.spans import exact, stride_spans
 from tests.support.sources import source_of, times_of
 
@@ -109,7 +109,7 @@ def test_runs_encode_every_wanted_frame_once(
     stride: Fraction,
     per_chunk: int,
     cpus: int,
-    per_run: int,
+    per_segment: int,
     key_every: int,
 ) -> None:
     """However a chunk is split, each frame that a clip holds is encoded once, others never."""
@@ -121,13 +121,13 @@ def test_runs_encode_every_wanted_frame_once(
     made = list(chunks(source_of(times), times, planned, per_chunk))
     assert [c for chunk in made for c in chunk.clips] == planned
     for chunk in made:
-        check_runs(chunk, times, cpus, per_run)
+        check_segments(chunk, times, cpus, per_segment)
 
 
-def check_runs(chunk: Chunk, times: FrameTimes, cpus: int, per_run: int) -> None:
+def check_segments(chunk: Chunk, times: FrameTimes, cpus: int, per_segment: int) -> None:
     """The rules of a chunk's runs."""
     wanted = {f for c in chunk.clips for f in range(c.start_frame, c.end_frame)}
-    plan = runs(chunk, chunk.clips, cpus, per_run)
+    plan = segments(chunk, chunk.clips, cpus, per_segment)
     encoded = [p for run in plan for p in run.pts]
     assert encoded == sorted(encoded)
     assert encoded == [times.pts[f] for f in sorted(wanted)]
@@ -162,18 +162,18 @@ def test_a_long_gap_begins_a_new_run_and_a_short_one_does_not() -> None:
     near = clips("k", times, list(stride_spans(times.duration, exact(1), exact("1.5"), exact(0))))
     chunk_far = next(chunks(source_of(times), times, far, 4))
     chunk_near = next(chunks(source_of(times), times, near, 4))
-    assert len(runs(chunk_far, chunk_far.clips)) == 4
-    assert len(runs(chunk_near, chunk_near.clips)) == 1
+    assert len(segments(chunk_far, chunk_far.clips)) == 4
+    assert len(segments(chunk_near, chunk_near.clips)) == 1
 
 
 def test_a_source_without_keyframes_is_not_decoded_twice_for_the_sake_of_cpus() -> None:
     """One GOP is one run, whose encoder gets the CPUs as threads; with keyframes there are many."""
     spans = list(stride_spans(Fraction(40), exact(2), exact(2), exact(0)))
-    for key_every, most_runs in ((1000, 1), (50, 4)):
+    for key_every, most_segments in ((1000, 1), (50, 4)):
         times = times_of([40] * 1000, key_every)
         (chunk,) = chunks(source_of(times), times, clips("k", times, spans), 32)
-        assert len(runs(chunk, chunk.clips, 2)) == most_runs
+        assert len(segments(chunk, chunk.clips, 2)) == most_segments
     # Two keyframes: as many runs as cost less than a tenth.
     times = times_of([40] * 1000, 500)
     (chunk,) = chunks(source_of(times), times, clips("k", times, spans), 32)
-    assert len(runs(chunk, chunk.clips, 4)) == 2
+    assert len(segments(chunk, chunk.clips, 4)) == 2

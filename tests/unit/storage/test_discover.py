@@ -10,8 +10,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from clipping.dataset.layout import own_folders
 from clipping.errors import FailureKind, UsageError
-from clipping.storage.discover import check_input, find_sources
+from clipping.storage.discover import find_sources
 
 ENDINGS = [".mp4", ".mov"]
 
@@ -29,7 +30,8 @@ def videos(tmp_path: Path) -> Path:
 
 def keys(*inputs: object, output: str = "") -> list[str]:
     """The keys found under inputs."""
-    return [s.key for s in find_sources([str(i) for i in inputs], ENDINGS, output).sources]
+    leave_out = own_folders(output) if output else ()
+    return [s.key for s in find_sources([str(i) for i in inputs], ENDINGS, leave_out).sources]
 
 
 def test_a_folder_is_searched_by_extension(videos: Path) -> None:
@@ -146,7 +148,7 @@ def test_a_sharded_search_finds_its_share(tmp_path: Path) -> None:
 def test_a_wrong_address_is_told_before_anything_starts(given: str, message: str) -> None:
     """One line, without the secret that it may hold."""
     with pytest.raises(UsageError) as error:
-        check_input(given)
+        find_sources([given], ENDINGS)
     assert message in str(error.value)
     assert "word" not in str(error.value)
     assert "abc" not in str(error.value)
