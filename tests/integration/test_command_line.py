@@ -12,14 +12,14 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import psutil
 import pyarrow.parquet as pq
 import pytest
 
+from tests.support.command_line import command
 from tests.support.media import FFMPEG, counter_video, ffmpeg, read_numbers, steady
+from tests.support.processes import left_over, wait_until
 
 NVENC_STAND_IN = Path(__file__).parent.parent / "support" / "nvenc_stand_in.py"
-SCRIPT = Path(__file__).parent.parent.parent / "flows" / "clip_flow.py"
 
 
 @pytest.fixture
@@ -47,33 +47,6 @@ def short_folder() -> Iterator[str]:
     """A folder whose name is short enough for Ray's sockets."""
     with tempfile.TemporaryDirectory(prefix="c-", dir="/tmp") as folder:
         yield folder
-
-
-def command(*arguments: object) -> list[str]:
-    """The command line."""
-    return [sys.executable, str(SCRIPT), *map(str, arguments)]
-
-
-def left_over(environment: dict[str, str]) -> list[str]:
-    """Processes of this HOME that still run."""
-    found: list[str] = []
-    for process in psutil.process_iter():
-        try:
-            if process.environ().get("HOME") == environment["HOME"]:
-                found.append(" ".join(process.cmdline())[:100])
-        except (psutil.AccessDenied, psutil.NoSuchProcess, psutil.ZombieProcess):
-            continue
-    return found
-
-
-def wait_until(condition: object, seconds: float, what: str) -> None:
-    """Poll until it holds."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if condition():  # type: ignore[operator]
-            return
-        time.sleep(0.2)
-    pytest.fail(f"not within {seconds} s: {what}")
 
 
 @pytest.fixture
@@ -124,7 +97,7 @@ def test_stopped_in_the_middle_and_run_again(
         assert run.returncode == 130
         assert "run the same command again to go on" in errors
         assert "Traceback" not in errors
-    wait_until(lambda: not left_over(home), 20, f"processes end: {left_over(home)}")
+    wait_until(lambda: not left_over(home), 20, lambda: f"processes end: {left_over(home)}")
     survivors = {p.name: p.stat().st_mtime_ns for p in out.glob("clips/*.mp4")}
     assert survivors
     for name in survivors:
@@ -163,7 +136,7 @@ def test_stopped_while_it_starts(
     _, errors = run.communicate(timeout=20)
     assert run.returncode == 130, errors
     assert "Traceback" not in errors
-    wait_until(lambda: not left_over(home), 10, f"processes end: {left_over(home)}")
+    wait_until(lambda: not left_over(home), 10, lambda: f"processes end: {left_over(home)}")
     assert not list(Path(short_folder).glob("clipping-*"))
 
 
@@ -180,7 +153,7 @@ def test_a_folder_that_ray_cannot_use_is_told(home: dict[str, str], tmp_path: Pa
     assert done.returncode == 2
     assert "RAY_TMPDIR" in done.stderr
     assert "Traceback" not in done.stderr
-    wait_until(lambda: not left_over(home), 10, f"processes end: {left_over(home)}")
+    wait_until(lambda: not left_over(home), 10, lambda: f"processes end: {left_over(home)}")
 
 
 def test_without_an_input_it_clips_a_sample(home: dict[str, str], tmp_path: Path) -> None:

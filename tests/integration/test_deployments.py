@@ -18,9 +18,10 @@ import psutil
 import pyarrow.parquet as pq
 import pytest
 
-from tests.integration.conftest import FRAMES, RATE, Site, wait_until
+from tests.support.documented_site import FRAMES, RATE, Site
 from tests.support.media import counter_video, ffmpeg, read_numbers, steady
 from tests.support.postgres import free_port
+from tests.support.processes import wait_until
 
 QUICK = {"preset": "ultrafast"}
 

@@ -8,14 +8,12 @@ import stat
 from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet as pq
 import pytest
-from prefect.client.orchestration import get_client
-from prefect.client.schemas.filters import FlowRunFilter
 from prefect.client.schemas.objects import State
 
 from clipping.config.execution import Execution
 from clipping.config.recipe import Recipe
+from tests.support.flow_runs import manifest, newest_artifact, newest_task_runs
 from tests.support.media import FFMPEG, counter_video, read_numbers, steady
 
 pytestmark = pytest.mark.usefixtures("prefect_ray")
@@ -51,27 +49,6 @@ def clip(
         execution=Execution(**{"retry_delay_s": 0.1, **(execution or {})}),
         return_state=True,
     )
-
-
-def manifest(tmp_path: Path) -> list[dict[str, Any]]:
-    """The rows of the manifest, by source and number."""
-    rows = pq.read_table(tmp_path / "out" / "manifest.parquet").to_pylist()
-    return sorted(rows, key=lambda r: (r["source"], r["number"]))
-
-
-def newest_artifact(key: str) -> Any:
-    """The latest artifact of a key, from the API."""
-    with get_client(sync_client=True) as api:
-        artifacts = api.read_artifacts(limit=200)
-        return max((a for a in artifacts if a.key == key), key=lambda a: a.created)
-
-
-def newest_task_runs() -> list[Any]:
-    """The task runs of the latest flow run, from the API."""
-    with get_client(sync_client=True) as api:
-        flow_run = max(api.read_flow_runs(limit=200), key=lambda r: r.created)
-        only = FlowRunFilter(id={"any_": [flow_run.id]})  # type: ignore[arg-type]
-        return api.read_task_runs(flow_run_filter=only, limit=200)
 
 
 def test_a_folder_is_clipped_and_recorded(videos: Path, tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ from clipping.cluster.ray_session import survey
 from clipping.config.execution import Execution
 from clipping.config.recipe import Recipe
 from tests.integration.conftest import start_ray
-from tests.integration.test_flow import manifest, newest_artifact, newest_task_runs
+from tests.support.flow_runs import manifest, newest_artifact, newest_task_runs
 from tests.support.media import FFMPEG, counter_video, read_numbers, steady
 
 pytestmark = pytest.mark.usefixtures("prefect_ray")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from clipping.storage import object_store
-from tests.integration.conftest import FRAMES, RATE, documented_site
+from tests.support.documented_site import FRAMES, RATE, documented_site
 from tests.support.media import counter_video, read_numbers, steady
 from tests.support.postgres import binary, postgres
 from tests.support.stores import KEY_ID, S3, SECRET

@@ -21,8 +21,9 @@ from clipping.errors import UsageError
 from clipping.orchestration.flow import clip_flow
 from clipping.storage import object_store
 from clipping.storage.outputs import open_output
-from tests.integration.test_command_line import command, left_over
+from tests.support.command_line import command
 from tests.support.media import counter_video, read_numbers, steady
+from tests.support.processes import left_over
 from tests.support.stores import KEY_ID, S3, SECRET, Seen, web_server
 
 SIGNATURE = "5ecre7s1gna7ureThatMustNotStay"

@@ -1,0 +1,33 @@
+"""Waiting for other processes, and what is left of them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import psutil
+import pytest
+
+
+def left_over(environment: dict[str, str]) -> list[str]:
+    """Processes of this HOME that still run."""
+    found: list[str] = []
+    for process in psutil.process_iter():
+        try:
+            if process.environ().get("HOME") == environment["HOME"]:
+                found.append(" ".join(process.cmdline())[:100])
+        except (psutil.AccessDenied, psutil.NoSuchProcess, psutil.ZombieProcess):
+            continue
+    return found
+
+
+def wait_until(
+    condition: Callable[[], object], seconds: float, what: str | Callable[[], str]
+) -> None:
+    """Poll until it holds."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if condition():
+            return
+        time.sleep(0.2)
+    pytest.fail(f"not within {seconds} s: {what if isinstance(what, str) else what()}")
