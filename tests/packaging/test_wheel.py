@@ -42,8 +42,7 @@ for module in pkgutil.walk_packages(clipping.__path__, "clipping."):
     importlib.import_module(module.name)
 after = snapshot()
 for one, other in zip(json.loads(before), json.loads(after), strict=True):
-    changed = [x for x in zip(one, other) if x[0] != x[1]] if isinstance(one, list) else [one, other]
-    assert one == other, changed[:5]
+    assert one == other, [x for x in zip(one, other) if x[0] != x[1]] or (one, other)
 print("unchanged")
 """
 
