@@ -7,7 +7,7 @@ from typing import Any
 
 from prefect import Task
 
-from clipping.cluster.policy import (
+from clipping.cluster.decisions import (
     Action,
     Batch,
     Bundle,
@@ -18,11 +18,11 @@ from clipping.cluster.policy import (
     Open,
     Plan,
     Planned,
-    Policy,
     Surveyed,
     Tick,
     Withdraw,
 )
+from clipping.cluster.policy import Policy
 from clipping.cluster.progress_store import ProgressStore
 from clipping.cluster.ray_session import survey
 from clipping.config.run_config import RunConfig
