@@ -1,37 +1,133 @@
-"""The README says what the code does."""
+"""The README and the documents say what the code does."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
+import pytest
+from pydantic.fields import FieldInfo
+
+import clipping
 from clipping.config.execution import Execution
 from clipping.config.load import Settings
 from clipping.config.recipe import Recipe
 
-README = (Path(__file__).parent.parent.parent / "README.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).parent.parent.parent
+DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+FOLDERS = "clipping|flows|tests|benchmarks|deploy|scripts|docs"
+# Commands of other programs, to the end of the line or of the quotation.
+OTHERS = re.compile(
+    r"(?:\buv (?:run (?:prefect|python -m benchmarks)|sync)|\bdocker|\bcurl|\bray start)\b[^\n`]*"
+)
+# Flags of other programs that stand in a sentence alone.
+OTHERS_OWN = {"pool", "profile", "extra"}
+
+each_document = pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+
+
+def shown(field: FieldInfo) -> str:
+    """A default as the tables have it."""
+    value: Any = field.get_default(call_default_factory=True)
+    match value:
+        case None:
+            return ""
+        case bool():
+            return "on" if value else "off"
+        case float():
+            return f"{value:g}"
+        case list():
+            return f"{value[0]} … {value[-1]}"
+        case _:
+            return str(value)
+
+
+def without_code(text: str) -> str:
+    """A document's prose: headings and links in code blocks are none."""
+    return re.sub(r"^```.*?^```$", "", text, flags=re.MULTILINE | re.DOTALL)
+
+
+def anchors(path: Path) -> set[str]:
+    """What a link to a heading of that document may end in."""
+    headings = re.findall(
+        r"^#+ (.+)$", without_code(path.read_text(encoding="utf-8")), re.MULTILINE
+    )
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
 def test_the_table_of_settings_is_the_models() -> None:
-    """Every setting, with its description; none that does not exist."""
-    table = README.split("<!-- settings")[1].split("<!-- /settings -->")[0]
-    shown = dict(re.findall(r"^\| `(\w+)` \| [^|]* \| (.+) \|$", table, re.MULTILINE))
+    """Every setting, with its default and description; none that does not exist."""
+    text = (ROOT / "docs" / "settings.md").read_text(encoding="utf-8")
+    table = text.split("<!-- settings")[1].split("<!-- /settings -->")[0]
+    rows = re.findall(r"^\| `(\w+)` \| (?:([^|]*) )?\| (.+) \|$", table, re.MULTILINE)
     fields = {**Recipe.model_fields, **Execution.model_fields}
-    assert shown == {name: field.description for name, field in fields.items()}
+    assert {name: (default, text) for name, default, text in rows} == {
+        name: (shown(field), field.description) for name, field in fields.items()
+    }
 
 
-def test_every_flag_it_names_exists() -> None:
+@each_document
+def test_every_flag_it_names_exists(document: Path) -> None:
     """Flags in the text are flags of the command line."""
     known = {*Settings.model_fields, "help"}
-    others = re.compile(r"^uv (run prefect|sync) .*$", re.MULTILINE)
-    for flag in re.findall(r"(?<![\w-])--([a-z][a-z-]+)", others.sub("", README)):
-        assert flag.removeprefix("no-").replace("-", "_") in known, flag
+    text = document.read_text(encoding="utf-8").replace("\\\n", " ")
+    for flag in re.findall(r"(?<![\w-])--([a-z][a-z-]+)", OTHERS.sub("", text)):
+        if flag not in OTHERS_OWN:
+            assert flag.removeprefix("no-").replace("-", "_") in known, flag
 
 
-def test_the_files_it_names_exist() -> None:
+@each_document
+def test_the_files_it_names_exist(document: Path) -> None:
     """Whoever looks for the place of a change finds it."""
-    root = Path(__file__).parent.parent.parent
-    for name in re.findall(r"`((?:clipping|flows|tests|benchmarks)/\w+\.py)`", README):
-        assert (root / name).is_file(), name
-    for name in re.findall(r"\]\(([^)#:]+)\)", README):
-        assert (root / name).is_file(), name
+    text = document.read_text(encoding="utf-8")
+    for name in re.findall(rf"(?<![\w/.-])((?:{FOLDERS})/[\w/.-]+\.(?:py|md|sh|yaml))\b", text):
+        assert (ROOT / name).is_file(), name
+    for name in re.findall(r"`((?:clipping|tests|deploy|benchmarks)/[\w/]+/)`", text):
+        assert (ROOT / name).is_dir(), name
+
+
+@each_document
+def test_its_links_lead_somewhere(document: Path) -> None:
+    """To a file beside it, and to a heading that is there."""
+    links = re.findall(r"\]\(([^)\s]+)\)", without_code(document.read_text(encoding="utf-8")))
+    for link in links:
+        if "://" in link:
+            continue
+        name, _, heading = link.partition("#")
+        target = (document.parent / name).resolve() if name else document
+        assert target.is_file(), link
+        assert not heading or heading in anchors(target), link
+
+
+@each_document
+def test_what_it_imports_is_public(document: Path) -> None:
+    """`from clipping import …` in an example works."""
+    text = document.read_text(encoding="utf-8")
+    for names in re.findall(r"^from clipping import (.+)$", text, re.MULTILINE):
+        for name in names.split(", "):
+            assert hasattr(clipping, name), name
+
+
+def test_the_first_block_is_what_the_checks_run() -> None:
+    """`.ci/run` takes its two commands from there."""
+    (block, *_) = re.findall(r"^```\w*\n(.*?)^```$", DOCUMENTS[0].read_text(), re.M | re.S)
+    assert block == (
+        "pip install -q uv && uv run python flows/clip_flow.py --output clips/   # the main job\n"
+        "pip install -q uv && uv run pytest   # the tests\n"
+    )
+
+
+def test_the_layers_it_draws_are_the_packages() -> None:
+    """The picture of the layers names modules that exist."""
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    picture = text.split("<!-- layers -->")[1].split("<!-- /layers -->")[0]
+    picture = re.sub(r"\n {10,}", " ", picture)  # a long list goes on in the next line
+    drawn: set[str] = set()
+    for folder, names in re.findall(r"^  (\w+)/ +(.+)$", picture, re.MULTILINE):
+        drawn.add(folder)
+        for name in names.split():
+            path = ROOT / "clipping" / folder / name
+            assert path.with_suffix(".py").is_file() or path.is_dir(), path
+    packages = {path.parent.name for path in (ROOT / "clipping").glob("*/__init__.py")}
+    assert drawn == packages
