@@ -1,1 +1,1 @@
-"""Ray: what a task asks for, which node takes it, what waits. The only user of Ray's API."""
+"""Ray: what a task asks for, which node takes it, what waits. Nothing here knows Prefect."""

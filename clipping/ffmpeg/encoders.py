@@ -122,7 +122,7 @@ def _h264_starts_clean(sample: bytes) -> bool:
     return False
 
 
-# Chosen from the README's table: half of medium's CPU time at nearly the same VMAF and bytes.
+# Chosen from docs/quality.md: half of medium's CPU time at nearly the same VMAF and bytes.
 _X264_DEFAULT = "veryfast"
 _X264_PRESETS = (
     *("ultrafast", "superfast", "veryfast", "faster", "fast"),

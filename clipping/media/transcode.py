@@ -30,7 +30,7 @@ from clipping.plan.time_line import TimeLine
 __all__ = ["Publish", "transcode"]
 
 # Takes a finished clip's draft record and file, makes it visible, returns the full record.
-Publish = Callable[[ClipRecord, Path | None], ClipRecord]
+Publish = Callable[[ClipRecord, Path], ClipRecord]
 
 
 def transcode(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -54,7 +55,7 @@ def start_ray() -> None:
             num_cpus=2,
             include_dashboard=False,
             log_to_driver=False,
-            logging_level="ERROR",
+            logging_level="ERROR",  # pyright: ignore[reportArgumentType]
             namespace="prefect",
             object_store_memory=100 * 1024 * 1024,
         )
@@ -71,7 +72,7 @@ def prefect_ray(s3_process: S3) -> Iterator[None]:
     from prefect.settings import PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW, temporary_settings
     from prefect.testing.utilities import prefect_test_harness
 
-    quiet = {PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW: "ignore"}
+    quiet: Any = {PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW: "ignore"}
     with prefect_test_harness(server_startup_timeout=120), temporary_settings(quiet):
         start_ray()
         yield

@@ -82,7 +82,8 @@ def nodes(prefect_ray: None) -> Iterator[Nodes]:
         },
     )
     try:
-        ray.init(cluster.address, namespace="prefect", log_to_driver=False, logging_level="ERROR")
+        quiet: Any = {"log_to_driver": False, "logging_level": "ERROR"}
+        ray.init(cluster.address, namespace="prefect", **quiet)
         yield Nodes(cluster)
     finally:
         ray.shutdown()
@@ -340,13 +341,21 @@ def test_chunks_for_the_cpu_keep_to_their_nodes(site: Site) -> None:
 
 def test_what_an_autoscaler_reports_is_known(nodes: Nodes) -> None:
     """The kinds of node in the cluster's configuration, where something tells Ray of it."""
-    from ray._raylet import GCS_AUTOSCALER_CLUSTER_CONFIG_KEY, GCS_AUTOSCALER_STATE_NAMESPACE
-    from ray.core.generated.autoscaler_pb2 import ClusterConfig, NodeGroupConfig
+    from ray import _raylet
+    from ray.core.generated import autoscaler_pb2
+
+    raylet: Any = _raylet
+    messages: Any = autoscaler_pb2
     from ray.experimental import internal_kv
 
-    group = NodeGroupConfig(resources={"CPU": 4, "GPU": 1, "nvenc": 3}, max_count=2, name="gpu")
-    place = {"namespace": GCS_AUTOSCALER_STATE_NAMESPACE}
-    key, config = GCS_AUTOSCALER_CLUSTER_CONFIG_KEY, ClusterConfig(node_group_configs=[group])
+    group = messages.NodeGroupConfig(
+        resources={"CPU": 4, "GPU": 1, "nvenc": 3}, max_count=2, name="gpu"
+    )
+    place = {"namespace": raylet.GCS_AUTOSCALER_STATE_NAMESPACE}
+    key, config = (
+        raylet.GCS_AUTOSCALER_CLUSTER_CONFIG_KEY,
+        messages.ClusterConfig(node_group_configs=[group]),
+    )
     assert survey().addable == ()
     internal_kv._internal_kv_put(key, config.SerializeToString(), **place)
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -61,7 +62,7 @@ def _start(path: Path) -> Fraction:
     with av.open(str(path)) as container:
         first = {}
         for stream in (container.streams.video[0], container.streams.audio[0]):
-            frame = next(container.decode(stream))
+            frame: Any = next(container.decode(stream))
             first[stream.type] = frame.pts * frame.time_base
             container.seek(0)
     return first["audio"] - first["video"]

@@ -104,7 +104,7 @@ def test_rotation_is_applied(make: Make, tmp_path: Path, degrees: int, turns: in
     frames = counter_video(tmp_path / "in.mp4", *steady(60, 24))
     turned = tmp_path / "turned.mp4"
     # ffmpeg's -display_rotation counts anticlockwise.
-    ffmpeg("-display_rotation", degrees, "-i", tmp_path / "in.mp4", "-c", "copy", turned)
+    ffmpeg("-display_rotation", str(degrees), "-i", tmp_path / "in.mp4", "-c", "copy", turned)
     made = make(turned, clip_len_s=1, clip_stride_s=1)
     size = (96, 160) if degrees in (90, 270) else (160, 96)
     assert {(c.width, c.height) for c in made.clips} == {size}

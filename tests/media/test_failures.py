@@ -10,6 +10,7 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -47,7 +48,7 @@ def outcome(
     tmp_path: Path,
     run: process.Runner,
     execution: Execution = Execution(),  # noqa: B008
-    **options: object,
+    **options: Any,
 ) -> dict[int, str]:
     """How each clip of a chunk ends when ffmpeg is run by `run`."""
     scratch = tmp_path / "scratch"

@@ -66,7 +66,7 @@ def test_ray_reads_it_and_its_nodes_are_what_chunks_ask_for(read: Any, deployed:
     alone = {name: Cluster((node,)) for name, node in types.items()}
     gpu = gpu_placement(deployed, alone["gpu"])
     assert gpu is not None
-    assert gpu.slots == deployed.nb_streams_per_gpu
+    assert gpu.slots == deployed.execution.nb_streams_per_gpu
     assert alone["cpu"].slots(gpu.request) == 0
     cpu = cpu_placement(deployed, alone["cpu"])
     assert cpu is not None

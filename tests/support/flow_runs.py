@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import FlowRunFilter
+
+EARLIEST = datetime.min.replace(tzinfo=UTC)
 
 
 def manifest(tmp_path: Path) -> list[dict[str, Any]]:
@@ -20,12 +23,12 @@ def newest_artifact(key: str) -> Any:
     """The latest artifact of a key, from the API."""
     with get_client(sync_client=True) as api:
         artifacts = api.read_artifacts(limit=200)
-        return max((a for a in artifacts if a.key == key), key=lambda a: a.created)
+        return max((a for a in artifacts if a.key == key), key=lambda a: a.created or EARLIEST)
 
 
 def newest_task_runs() -> list[Any]:
     """The task runs of the latest flow run, from the API."""
     with get_client(sync_client=True) as api:
-        flow_run = max(api.read_flow_runs(limit=200), key=lambda r: r.created)
+        flow_run = max(api.read_flow_runs(limit=200), key=lambda r: r.created or EARLIEST)
         only = FlowRunFilter(id={"any_": [flow_run.id]})  # type: ignore[arg-type]
         return api.read_task_runs(flow_run_filter=only, limit=200)

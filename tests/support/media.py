@@ -97,6 +97,8 @@ def read_numbers(path: Path, turns: int = 0) -> list[Numbered]:
     with av.open(str(path)) as container:
         stream = container.streams.video[0]
         for frame in container.decode(stream):
+            assert frame.pts is not None
+            assert stream.time_base is not None
             image = np.rot90(frame.to_ndarray(format="gray"), turns)
             found.append((Fraction(frame.pts) * Fraction(stream.time_base), number_in(image)))
     return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from typing import Any
 
 import pytest
 
@@ -25,7 +26,7 @@ TAGGED = node("t", CPU=8, GPU=1, nvenc=3)
 UNTAGGED = node("u", CPU=8, GPU=2)
 
 
-def run(**given: object) -> RunConfig:
+def run(**given: Any) -> RunConfig:
     """A run's configuration."""
     return resolve(**given)
 

@@ -45,7 +45,7 @@ def elsewhere(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
 class Run:
     """A policy and what it said."""
 
-    def __init__(self, *nodes: Node, **settings: object) -> None:
+    def __init__(self, *nodes: Node, **settings: Any) -> None:
         self.said: list[str] = []
         config = resolve(**settings)
         routes = Routes(config, Cluster(nodes), self.said.append, self.said.append)
