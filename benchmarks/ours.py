@@ -13,6 +13,7 @@ from typing import Any
 
 from clipping.config.execution import Execution
 from clipping.config.recipe import Recipe
+from clipping.config.run_config import RunConfig
 from clipping.models import SourceFile
 from clipping.run.chunk import make_chunk, plan_chunks, probe_file
 from clipping.storage.discover import find_sources
@@ -47,11 +48,12 @@ def clip(options: dict[str, Any], cpus: int, file: SourceFile) -> None:
         preset=options["preset"],
         quality=options["quality"],
     )
-    execution, output = Execution(), open_output(options["output"])
-    probed = probe_file(file, execution)
+    config = RunConfig(recipe, Execution())
+    output = open_output(options["output"])
+    probed = probe_file(file, config.execution)
     chunks = plan_chunks(probed, recipe, options.get("clips_per_chunk", 32))
     for chunk in chunks[-1:] if options.get("only_last") else chunks:
-        record = make_chunk(chunk, recipe, execution, output, cpus=cpus, there={})
+        record = make_chunk(chunk, config, output, cpus=cpus, existing_sizes={})
         assert not [c for c in record.clips if c.failure], record
 
 

@@ -13,6 +13,7 @@ from prefect.cache_policies import NO_CACHE
 from clipping.config.execution import Execution
 from clipping.config.load import resolve
 from clipping.config.recipe import Recipe
+from clipping.config.run_config import RunConfig
 from clipping.models import (
     Chunk,
     ChunkRecord,
@@ -23,10 +24,13 @@ from clipping.models import (
     SourceFile,
     VideoFacts,
 )
+from clipping.orchestration.attempts import Attempted
+from clipping.orchestration.logging import flow_run_view
 from clipping.orchestration.run import ClipRun
 from clipping.orchestration.scheduler import Scheduler
 from clipping.orchestration.task_window import ConnectedRayTaskRunner
 from clipping.plan.frame_times import FrameTimes, pack
+from clipping.run.progress import current_view
 from clipping.run.tally import Tally
 
 __all__ = ["idle_flow"]
@@ -36,9 +40,9 @@ _SAMPLE_EVERY = 2.0
 
 
 @task(name="probe stand-in", cache_policy=NO_CACHE)
-def probe(files: list[SourceFile], execution: Execution) -> list[ProbedSource]:
+def probe(files: list[SourceFile], execution: Execution) -> Attempted:
     """As many ten-second clips as `stall_timeout_s` says, which has no other use here."""
-    return [_probed(file, int(execution.stall_timeout_s)) for file in files]
+    return Attempted([_probed(file, int(execution.stall_timeout_s)) for file in files], 1)
 
 
 def _probed(file: SourceFile, chunks: int) -> ProbedSource:
@@ -62,13 +66,14 @@ def _probed(file: SourceFile, chunks: int) -> ProbedSource:
 
 
 @task(name="chunk stand-in", cache_policy=NO_CACHE)
-def transcode(chunks: list[Chunk], recipe: Recipe, **_rest: Any) -> list[ChunkRecord]:
+def transcode(chunks: list[Chunk], config: RunConfig, **_rest: Any) -> Attempted:
     """Records as of chunks that were made, without making them."""
-    return [
+    digest = config.recipe.digest()
+    made = [
         ChunkRecord(
             source_key=chunk.source.file.key,
             chunk=chunk.number,
-            recipe_digest=recipe.digest(),
+            recipe_digest=digest,
             fingerprint=chunk.source.file.fingerprint,
             clips=tuple(
                 ClipRecord(clip=c, status=ClipStatus.WRITTEN, bytes=1) for c in chunk.clips
@@ -76,16 +81,17 @@ def transcode(chunks: list[Chunk], recipe: Recipe, **_rest: Any) -> list[ChunkRe
         )
         for chunk in chunks
     ]
+    return Attempted(made, 1)
 
 
 @contextmanager
 def _memory_noted() -> Generator[list[int]]:
-    """The driver's resident size in MB, every two seconds while chunks are dispatched."""
+    """The driver's resident size in MB, every two seconds while chunks are scheduled."""
     me, noted, last, show = psutil.Process(), list[int](), 0.0, Scheduler._show
 
-    def noting(dispatch: Scheduler) -> None:
+    def noting(scheduler: Scheduler) -> None:
         nonlocal last
-        show(dispatch)
+        show(scheduler)
         if time.monotonic() - last > _SAMPLE_EVERY:
             last = time.monotonic()
             noted.append(me.memory_info().rss // 1_000_000)
@@ -99,11 +105,11 @@ def _memory_noted() -> Generator[list[int]]:
 def idle_flow(
     videos: str, output: str, recipe: Recipe, execution: Execution, chunks_per_video: int
 ) -> tuple[list[int], Tally]:
-    """Run a campaign whose tasks do nothing."""
-    settings = resolve(
+    """A run whose tasks do nothing."""
+    config = resolve(
         recipe, execution, input=[videos], output=output, stall_timeout_s=chunks_per_video
     )
-    campaign = ClipRun(settings, probe, transcode)
+    run = ClipRun(config, probe, transcode, current_view() or flow_run_view())
     with _memory_noted() as noted:
-        campaign.run()
-    return noted, campaign.tally
+        run.run()
+    return noted, run.tally

@@ -132,8 +132,8 @@ def _child(video: str, output: str) -> int:
         _after(ClipRun, "run", "work done, manifest published")
         _after(clip_flow, "publish_artifacts", "artifacts published")
         _after(ray_session, "stop", "Ray has ended")
-        _after(Scheduler, "_submit_probe", "run entered, first task submitted")
-        _after(Scheduler, "_take_probed", "video probed")
+        _after(Scheduler, "_open", "run entered, first task submitted")
+        _after(Scheduler, "_take_back", "video probed")
 
     cli._start_ray, local_server._import_quietly = starting, importing
     return cli.main(["--input", video, "--output", output, "--clip-len-s", "5"])

@@ -52,7 +52,7 @@ class ProgressStore:
 
 @dataclass(slots=True)
 class Reporter:
-    """Writes a task's encoded frames on the board, about once a second, chunk by chunk."""
+    """Writes a task's encoded frames into the store, about once a second, chunk by chunk."""
 
     board: ProgressStore
     task: str

@@ -45,7 +45,7 @@ class SpanSource(Protocol):
 class StrideSpans:
     """A span of `length` seconds every `stride` seconds; NeMo Curator's FixedStrideExtractorStage.
 
-    least: a shorter last span is dropped. limit: at most so many spans a source; 0 for all.
+    least: a shorter last span is dropped. limit: at most this many spans per source; 0 for all.
     """
 
     length: Fraction

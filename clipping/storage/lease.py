@@ -149,7 +149,7 @@ def _renew(uri: str, mine: str, done: threading.Event) -> None:
 def output_is_busy(root: str, holder: str = "") -> UsageError:
     """The error of a run whose output another one is writing into; `holder`: who, if known."""
     by = f" ({holder})" if holder else ""
-    dead = "; if it died, its hold ends within two minutes" if holder else ""
+    dead = "; if it died, its lock expires within two minutes" if holder else ""
     return UsageError(
         f"another run{by} is writing into {root}; wait for it, or choose another output{dead}"
     )

@@ -203,7 +203,7 @@ def _port() -> int:
     with _lock:
         if not _running:
             server = _Server(("127.0.0.1", 0), _Handler)
-            threading.Thread(target=server.serve_forever, daemon=True, name="gateway").start()
+            threading.Thread(target=server.serve_forever, daemon=True, name="range-server").start()
             _running.append(server)
         return _running[0].server_address[1]
 
