@@ -14,6 +14,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from rich.console import Console
 
+from clipping import __version__
 from clipping.config.execution import Execution
 from clipping.config.load import Settings, load
 from clipping.config.recipe import Recipe
@@ -91,6 +92,7 @@ def parse(argv: Sequence[str], program: str = "clip-videos") -> Settings:
         " which may stand in a .env file; the flag wins.",
         allow_abbrev=False,
     )
+    parser.add_argument("--version", action="version", version=f"clip-videos {__version__}")
     others = {**Recipe.model_fields, **Execution.model_fields}
     own = [name for name in Settings.model_fields if name not in others]
     _flags(parser, "input and output", Settings, own)

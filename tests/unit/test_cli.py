@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+import clipping
 from clipping.cli import main, parse
 from clipping.config.execution import Execution
 from clipping.config.recipe import Recipe
@@ -76,3 +77,11 @@ def test_a_mistake_in_the_environment_is_one_line_too(
     monkeypatch.setenv("CLIPPING_CLIP_LEN_S", "long")
     assert main([]) == 2
     assert capsys.readouterr().err.startswith("clip-videos: clip_len_s:")
+
+
+def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    """Without a server, a cluster or an input."""
+    with pytest.raises(SystemExit) as ended:
+        main(["--version"])
+    assert ended.value.code == 0
+    assert capsys.readouterr().out == f"clip-videos {clipping.__version__}\n"
