@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.documented_site import FRAMES, RATE, Site, documented_site
+from tests.support.documented_site import FRAMES, RATE, Site, documented_site, fresh_clone
 from tests.support.media import counter_video, steady
 from tests.support.postgres import Postgres, postgres
 from tests.support.stores import KEY_ID, S3, SECRET, s3_server
@@ -62,21 +62,36 @@ def start_ray() -> None:
 
 
 @pytest.fixture(scope="session")
-def prefect_ray(s3_process: S3) -> Iterator[None]:
-    """A real Prefect server on a database of its own, and a real Ray with two CPUs.
+def prefect_server() -> Iterator[str]:
+    """A real Prefect server on a database of its own, where flows of this process are recorded.
 
-    Ray's workers know the S3 server from the environment that they start with.
+    Its address, for processes whose test is not about the server that they start themselves.
     """
-    assert s3_process.url
-    import ray
-    from prefect.settings import PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW, temporary_settings
+    from prefect.settings import (
+        PREFECT_API_URL,
+        PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW,
+        temporary_settings,
+    )
     from prefect.testing.utilities import prefect_test_harness
 
     quiet: Any = {PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW: "ignore"}
     with prefect_test_harness(server_startup_timeout=120), temporary_settings(quiet):
-        start_ray()
-        yield
-        ray.shutdown()
+        yield str(PREFECT_API_URL.value())
+
+
+@pytest.fixture(scope="module")
+def prefect_ray(prefect_server: str, s3_process: S3) -> Iterator[None]:
+    """The Prefect server, and a real Ray with two CPUs.
+
+    Ray's workers know both servers from the environment that they start with.
+    """
+    assert prefect_server
+    assert s3_process.url
+    import ray
+
+    start_ray()
+    yield
+    ray.shutdown()
 
 
 @pytest.fixture
@@ -94,14 +109,23 @@ def s3(s3_process: S3) -> Iterator[S3]:
     s3_process.fault = lambda _seen: ""
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def database() -> Iterator[Postgres]:
+    """A PostgreSQL server with an empty database."""
     with postgres() as made:
         yield made
 
 
 @pytest.fixture(scope="session")
-def site(database: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A fresh clone of this work tree; the sites in it follow each other."""
+    return fresh_clone(tmp_path_factory.mktemp("clone"))
+
+
+@pytest.fixture(scope="module")
+def site(
+    clone: Path, database: Postgres, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Site]:
     """The documented commands, with folders for the videos and the clips."""
     folder = tmp_path_factory.mktemp("site")
     for name, frames in FRAMES.items():
@@ -111,5 +135,5 @@ def site(database: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         "CLIPPING_INPUT": str(folder / "videos"),
         "CLIPPING_OUTPUT": str(folder / "clips"),
     }
-    with documented_site(folder, database, folders) as made:
+    with documented_site(folder, clone, database, folders) as made:
         yield made

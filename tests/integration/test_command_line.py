@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pty
+import shutil
 import signal
 import subprocess
 import sys
@@ -30,16 +31,25 @@ def home(tmp_path: Path) -> dict[str, str]:
     return {**kept, "HOME": str(tmp_path / "home"), "PATH": "/usr/bin:/bin"}
 
 
-@pytest.fixture
-def videos(tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def videos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Three videos that take some seconds to encode."""
-    folder = tmp_path / "videos"
-    folder.mkdir()
-    for i in range(3):
-        counter_video(tmp_path / "small.mp4", *steady(300, 25))
-        big = ["-vf", "scale=960:576:flags=neighbor", "-preset", "ultrafast"]
-        ffmpeg("-i", tmp_path / "small.mp4", *big, folder / f"{i}.mp4")
+    folder = tmp_path_factory.mktemp("videos")
+    small = tmp_path_factory.mktemp("media") / "small.mp4"
+    counter_video(small, *steady(300, 25))
+    big = ["-vf", "scale=640:384:flags=neighbor", "-preset", "ultrafast"]
+    ffmpeg("-i", small, *big, folder / "0.mp4")
+    for i in (1, 2):
+        shutil.copy(folder / "0.mp4", folder / f"{i}.mp4")
     return folder
+
+
+@pytest.fixture(scope="module")
+def long_video(videos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A video that takes minutes to encode."""
+    path = tmp_path_factory.mktemp("media") / "in.mp4"
+    ffmpeg("-stream_loop", "40", "-i", videos / "0.mp4", "-c", "copy", path)
+    return path
 
 
 @pytest.fixture
@@ -117,16 +127,15 @@ def test_stopped_in_the_middle_and_run_again(
 @pytest.mark.parametrize("seconds", [0.3, 2, 4, 7, 10])
 def test_stopped_while_it_starts(
     seconds: float,
-    videos: Path,
+    long_video: Path,
     home: dict[str, str],
     tmp_path: Path,
     short_folder: str,
     started: list[subprocess.Popen[str]],
 ) -> None:
     """Ctrl-C whatever is being imported or started: no traceback, no process, no scratch file."""
-    ffmpeg("-stream_loop", "40", "-i", videos / "0.mp4", "-c", "copy", tmp_path / "in.mp4")
     run = subprocess.Popen(
-        command("--input", tmp_path / "in.mp4", "--output", tmp_path / "out", *FLAGS),
+        command("--input", long_video, "--output", tmp_path / "out", *FLAGS),
         env={**home, "TMPDIR": short_folder},
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path,
     )  # fmt: skip

@@ -238,10 +238,12 @@ def test_a_users_mistake_is_told_without_a_traceback(site: Site, tmp_path: Path)
 @pytest.fixture
 def long_run(site: Site, tmp_path: Path) -> Iterator[tuple[str, Path]]:
     """A run that encodes for minutes, its ffmpeg at work; its id and output."""
-    counter_video(tmp_path / "small.mp4", *steady(500, RATE))
+    counter_video(tmp_path / "small.mp4", *steady(100, RATE))
     (tmp_path / "long").mkdir()
     big = ["-vf", "scale=1920:1152:flags=neighbor", "-preset", "ultrafast"]
-    ffmpeg("-i", tmp_path / "small.mp4", *big, tmp_path / "long" / "video.mp4")
+    ffmpeg("-i", tmp_path / "small.mp4", *big, tmp_path / "big.mp4")
+    copies = ["-stream_loop", "4", "-i", tmp_path / "big.mp4", "-c", "copy"]
+    ffmpeg(*copies, tmp_path / "long" / "video.mp4")
     output = tmp_path / "out"
     run = site.start(
         "clip-local", input=[str(tmp_path / "long")], output=str(output),

@@ -8,13 +8,22 @@ import stat
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 from prefect.client.schemas.objects import State
 
 from clipping.config.execution import Execution
 from clipping.config.recipe import Recipe
+from clipping.dataset.layout import manifest_name
+from clipping.dataset.merge import merge_manifests
+from clipping.errors import UsageError
+from clipping.orchestration.flow import clip_flow
+from clipping.storage import object_store
+from clipping.storage.outputs import open_output
+from tests.support.bucket import exact_clips, put_videos
 from tests.support.flow_runs import manifest, newest_artifact, newest_task_runs
 from tests.support.media import FFMPEG, counter_video, read_numbers, steady
+from tests.support.stores import S3
 
 pytestmark = pytest.mark.usefixtures("prefect_ray")
 
@@ -40,8 +49,6 @@ def clip(
     videos: Path, tmp_path: Path, execution: dict[str, Any] | None = None, **recipe: Any
 ) -> State[Any]:
     """Run the flow as the command line does."""
-    from clipping.orchestration.flow import clip_flow
-
     return clip_flow(
         input=[str(videos)],
         output=str(tmp_path / "out"),
@@ -255,6 +262,34 @@ def test_nvenc_without_a_gpu_is_told_at_once(videos: Path, tmp_path: Path) -> No
     error = str(state.result(raise_on_failure=False))
     assert "no node can run a chunk: it asks for 1 CPU and 0.3333 GPU" in error
     assert "ray start" in error
+
+
+def test_shards_share_one_output_and_merge(tmp_path: Path, s3: S3) -> None:
+    """Runs of two shards split the input between them; their manifests become one."""
+    assert s3.url
+    put_videos(tmp_path, 6)
+    output = open_output("s3://videos/out")
+    with pytest.raises(UsageError, match="run the shards first"):
+        merge_manifests(output)
+    recipe = Recipe(clip_len_s=1, clip_stride_s=0.5, min_clip_length_s=1, preset="ultrafast")
+    parts: list[set[str]] = []
+    for shard in ("1/2", "2/2"):
+        clip_flow(
+            input=["s3://videos/in"], output=output.location("").rstrip("/"), recipe=recipe,
+            execution=Execution(shard=shard),
+        )  # fmt: skip
+        object_store.download(f"s3://videos/out/{manifest_name(shard)}", tmp_path / "part.parquet")
+        parts.append(set(pq.read_table(tmp_path / "part.parquet")["source"].to_pylist()))
+        if shard == "1/2":
+            with pytest.raises(UsageError, match="shards 2/2 have left no manifest"):
+                merge_manifests(output)
+    assert all(parts)
+    assert not parts[0] & parts[1]
+    assert "30 clips of 2 shards in s3://videos/out/manifest.parquet" in merge_manifests(output)
+    assert exact_clips(tmp_path) == 30
+    object_store.write("s3://videos/out/manifests/1-of-3.parquet", b"of another split")
+    with pytest.raises(UsageError, match="different counts"):
+        merge_manifests(output)
 
 
 def test_no_more_than_a_window_is_in_flight(tmp_path: Path) -> None:

@@ -23,11 +23,11 @@ from prefect.client.schemas.objects import State
 from clipping.cluster.ray_session import survey
 from clipping.config.execution import Execution
 from clipping.config.recipe import Recipe
-from tests.integration.conftest import start_ray
 from tests.support.flow_runs import manifest, newest_artifact, newest_task_runs
 from tests.support.media import FFMPEG, counter_video, read_numbers, steady
+from tests.support.processes import wait_until
 
-pytestmark = pytest.mark.usefixtures("prefect_ray")
+pytestmark = pytest.mark.usefixtures("prefect_server")
 
 STAND_IN = Path(__file__).parent.parent / "support" / "nvenc_stand_in.py"
 MEMORY = 80 * 1024 * 1024
@@ -35,22 +35,53 @@ MEMORY = 80 * 1024 * 1024
 
 @dataclass
 class Nodes:
-    """A Ray cluster of this machine: a head that is a CPU node, and GPU nodes added to it."""
+    """A Ray cluster of this machine: a head that is a CPU node, and GPU nodes added to it.
+
+    gpu: those of this test; spare: those of earlier tests, by what they have, for it to take.
+    """
 
     cluster: Any
     gpu: dict[str, Any] = field(default_factory=dict[str, Any])
+    spare: list[tuple[dict[str, float], Any]] = field(
+        default_factory=list[tuple[dict[str, float], Any]]
+    )
+    has: dict[str, dict[str, float]] = field(default_factory=dict[str, dict[str, float]])
 
     @property
     def head(self) -> str:
         return self.cluster.head_node.node_id
 
     def add(self, cpus: int = 2, **resources: float) -> str:
-        """A node with a GPU and these custom resources; its id."""
-        node = self.cluster.add_node(
-            num_cpus=cpus, num_gpus=1, resources=resources, object_store_memory=MEMORY
-        )
-        self.gpu[node.node_id] = node
+        """A node with a GPU and these custom resources; its id.
+
+        Nodes of earlier tests are gone afterwards, unless it is one of them.
+        """
+        wanted = {"CPU": cpus, **resources}
+        same = next((x for x in self.spare if x[0] == wanted), None)
+        if same is not None:
+            self.spare.remove(same)
+            node = same[1]
+        else:
+            node = self.cluster.add_node(
+                num_cpus=cpus, num_gpus=1, resources=resources, object_store_memory=MEMORY
+            )
+        self.gpu[node.node_id], self.has[node.node_id] = node, wanted
+        self._end_spare()
         return node.node_id
+
+    def leave(self) -> None:
+        """Leave this test's nodes to the next."""
+        self.spare += [(self.has[name], node) for name, node in self.gpu.items()]
+        self.gpu.clear()
+
+    def _end_spare(self) -> None:
+        """End what was not taken, and wait until Ray knows of this test's nodes alone."""
+        for _, node in self.spare:
+            self.cluster.remove_node(node, allow_graceful=True)
+        self.spare.clear()
+        wait_until(
+            lambda: sum(n["Alive"] for n in ray.nodes()) == 1 + len(self.gpu), 30, "nodes end"
+        )
 
     def raylet(self, node: str) -> str:
         """The process id of a node's raylet."""
@@ -66,11 +97,10 @@ class Nodes:
 
 
 @pytest.fixture(scope="module")
-def nodes(prefect_ray: None) -> Iterator[Nodes]:
-    """In the place of the session's one-node Ray, for this module."""
+def nodes() -> Iterator[Nodes]:
+    """The cluster, for this module."""
     from ray.cluster_utils import Cluster
 
-    ray.shutdown()
     cluster = Cluster(
         initialize_head=True,
         head_node_args={
@@ -88,7 +118,6 @@ def nodes(prefect_ray: None) -> Iterator[Nodes]:
     finally:
         ray.shutdown()
         cluster.shutdown()
-        start_ray()
 
 
 @dataclass
@@ -168,15 +197,11 @@ class Site:
 
 @pytest.fixture
 def site(tmp_path: Path, nodes: Nodes) -> Iterator[Site]:
-    """Eight seconds of video; nodes that a test added are taken away at its end."""
+    """Eight seconds of video; nodes that a test added are for the next, or end when it adds one."""
     made = Site(tmp_path, nodes)
     made.video()
     yield made
-    for node in list(nodes.gpu):
-        nodes.end(node)
-    deadline = time.monotonic() + 30
-    while sum(n["Alive"] for n in ray.nodes()) > 1 and time.monotonic() < deadline:
-        time.sleep(0.2)
+    nodes.leave()
 
 
 def test_auto_keeps_both_kinds_of_node_busy(site: Site) -> None:

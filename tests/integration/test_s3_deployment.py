@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 from clipping.storage import object_store
 from tests.support.documented_site import FRAMES, RATE, documented_site
 from tests.support.media import counter_video, read_numbers, steady
-from tests.support.postgres import binary, postgres
+from tests.support.postgres import Postgres, binary
 from tests.support.stores import KEY_ID, S3, SECRET
 
 
@@ -26,7 +26,9 @@ def shown(prefix: str, scratch: Path) -> dict[tuple[str, int], list[int]]:
     return frames
 
 
-def test_the_documented_commands_clip_a_bucket(s3: S3, tmp_path: Path) -> None:
+def test_the_documented_commands_clip_a_bucket(
+    s3: S3, clone: Path, database: Postgres, tmp_path: Path
+) -> None:
     """Nightly and by hand, clips are exact; the database holds no secret afterwards."""
     for name, frames in FRAMES.items():
         counter_video(tmp_path / "video.mp4", *steady(frames, RATE))
@@ -41,10 +43,7 @@ def test_the_documented_commands_clip_a_bucket(s3: S3, tmp_path: Path) -> None:
         f"AWS_SECRET_ACCESS_KEY={SECRET}\nAWS_DEFAULT_REGION=us-east-1\n"
     )
     (tmp_path / "site").mkdir()
-    with (
-        postgres() as database,
-        documented_site(tmp_path / "site", database, values, credentials) as site,
-    ):
+    with documented_site(tmp_path / "site", clone, database, values, credentials) as site:
         assert sum("finished successfully" in text for text in site.printed) == 2
         whole = {(name, 0): list(range(frames)) for name, frames in FRAMES.items()}
         assert shown("s3://videos/clips", tmp_path) == whole

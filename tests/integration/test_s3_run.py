@@ -10,20 +10,12 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import pyarrow.parquet as pq
 import pytest
 
-from clipping.config.execution import Execution
-from clipping.config.recipe import Recipe
-from clipping.dataset.layout import manifest_name
-from clipping.dataset.merge import merge_manifests
-from clipping.errors import UsageError
-from clipping.orchestration.flow import clip_flow
 from clipping.storage import object_store
-from clipping.storage.outputs import open_output
+from tests.support.bucket import exact_clips, put_videos
 from tests.support.command_line import command
-from tests.support.media import counter_video, read_numbers, steady
-from tests.support.processes import left_over
+from tests.support.processes import left_over, wait_until
 from tests.support.stores import KEY_ID, S3, SECRET, Seen, web_server
 
 SIGNATURE = "5ecre7s1gna7ureThatMustNotStay"
@@ -44,26 +36,6 @@ def home(tmp_path: Path, s3: S3) -> Iterator[dict[str, str]]:
             "RAY_TMPDIR": ray,
             "AWS_ENDPOINT_URL": s3.url,
         }
-
-
-def put_videos(tmp_path: Path, count: int) -> None:
-    for i in range(count):
-        path = tmp_path / f"{i}.mp4"
-        counter_video(path, *steady(75 + i, 25))
-        object_store.write(f"s3://videos/in/{i}.mp4", path.read_bytes())
-
-
-def exact_clips(tmp_path: Path) -> int:
-    """How many clips there are; each holds its 25 consecutive frames from its start."""
-    object_store.download("s3://videos/out/manifest.parquet", tmp_path / "manifest.parquet")
-    rows = pq.read_table(tmp_path / "manifest.parquet").to_pylist()
-    for row in rows:
-        assert row["status"] == "written"
-        object_store.download(row["location"], tmp_path / "clip.mp4")
-        shown = [n for _, n in read_numbers(tmp_path / "clip.mp4")]
-        assert shown == list(range(row["start_frame"], row["end_frame"]))
-        assert len(shown) in (25, 24)
-    return len(rows)
 
 
 def test_from_bucket_to_bucket_and_no_secret_left(
@@ -110,7 +82,9 @@ def test_from_bucket_to_bucket_and_no_secret_left(
     assert not [t for t in left if KEY_ID in t]
 
 
-def test_killed_in_the_middle_and_run_again(home: dict[str, str], s3: S3, tmp_path: Path) -> None:
+def test_killed_in_the_middle_and_run_again(
+    home: dict[str, str], s3: S3, prefect_server: str, tmp_path: Path
+) -> None:
     """Every object is whole after SIGKILL; the next run is let in at once and makes the rest."""
     put_videos(tmp_path, 4)
     s3.fault = lambda seen: "slow" if seen.range and "/in/" in seen.path else ""
@@ -118,6 +92,7 @@ def test_killed_in_the_middle_and_run_again(home: dict[str, str], s3: S3, tmp_pa
         *["--input", "s3://videos/in", "--output", "s3://videos/out", *RECIPE],
         *["--num-clips-per-chunk", "1"],
     )
+    home["PREFECT_API_URL"] = prefect_server
     process = subprocess.Popen(run, env=home, stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 90
     while time.monotonic() < deadline and published(s3.seen) < 3:
@@ -125,10 +100,7 @@ def test_killed_in_the_middle_and_run_again(home: dict[str, str], s3: S3, tmp_pa
     process.send_signal(signal.SIGKILL)
     process.communicate(timeout=60)
     assert published(s3.seen) >= 3
-    deadline = time.monotonic() + 20
-    while left_over(home) and time.monotonic() < deadline:
-        time.sleep(0.5)
-    assert left_over(home) == []
+    wait_until(lambda: not left_over(home), 20, lambda: f"processes end: {left_over(home)}")
     before = {o.uri: o.tag for o in object_store.listing("s3://videos/out/clips/")}
     again = subprocess.run(run, check=False, env=home, capture_output=True, text=True, timeout=150)
     assert again.returncode == 0, again.stderr
@@ -140,35 +112,6 @@ def test_killed_in_the_middle_and_run_again(home: dict[str, str], s3: S3, tmp_pa
 
 def published(seen: list[Seen]) -> int:
     return sum(s.method == "PUT" and "/out/clips/" in s.path for s in seen)
-
-
-@pytest.mark.usefixtures("prefect_ray")
-def test_shards_share_one_output_and_merge(tmp_path: Path, s3: S3) -> None:
-    """Runs of two shards split the input between them; their manifests become one."""
-    assert s3.url
-    put_videos(tmp_path, 6)
-    output = open_output("s3://videos/out")
-    with pytest.raises(UsageError, match="run the shards first"):
-        merge_manifests(output)
-    recipe = Recipe(clip_len_s=1, clip_stride_s=0.5, min_clip_length_s=1, preset="ultrafast")
-    parts: list[set[str]] = []
-    for shard in ("1/2", "2/2"):
-        clip_flow(
-            input=["s3://videos/in"], output=output.location("").rstrip("/"), recipe=recipe,
-            execution=Execution(shard=shard),
-        )  # fmt: skip
-        object_store.download(f"s3://videos/out/{manifest_name(shard)}", tmp_path / "part.parquet")
-        parts.append(set(pq.read_table(tmp_path / "part.parquet")["source"].to_pylist()))
-        if shard == "1/2":
-            with pytest.raises(UsageError, match="shards 2/2 have left no manifest"):
-                merge_manifests(output)
-    assert all(parts)
-    assert not parts[0] & parts[1]
-    assert "30 clips of 2 shards in s3://videos/out/manifest.parquet" in merge_manifests(output)
-    assert exact_clips(tmp_path) == 30
-    object_store.write("s3://videos/out/manifests/1-of-3.parquet", b"of another split")
-    with pytest.raises(UsageError, match="different counts"):
-        merge_manifests(output)
 
 
 def test_a_wrong_prefix_is_one_line(home: dict[str, str]) -> None:

@@ -67,13 +67,10 @@ class Site:
     """
 
     folder: Path
+    clone: Path
     environment: dict[str, str]
     settings: dict[str, str]
     printed: list[str] = field(default_factory=list)
-
-    @property
-    def clone(self) -> Path:
-        return self.folder / "clone"
 
     @property
     def videos(self) -> Path:
@@ -144,7 +141,7 @@ class Site:
             for process in self.processes():
                 with suppress(psutil.Error):
                     getattr(process, how)()
-            deadline = time.monotonic() + 15
+            deadline = time.monotonic() + 3  # a worker whose server is gone stays
             while self.processes() and time.monotonic() < deadline:
                 time.sleep(0.2)
 
@@ -215,16 +212,22 @@ def filled_in(example: str, values: dict[str, str]) -> str:
     return example
 
 
-@contextmanager
-def documented_site(
-    folder: Path, database: Postgres, values: dict[str, str], more: str = ""
-) -> Iterator[Site]:
-    """From a fresh clone to a nightly run that is done and scheduled: the documented commands.
-
-    values, more: what a person fills into `deploy/.env`, and adds to it.
-    """
+def fresh_clone(folder: Path) -> Path:
+    """A clone of a repository that holds this work tree."""
     origin = repository_of_work_tree(folder / "origin")
     git(folder, "clone", "--quiet", str(origin), "clone")
+    return folder / "clone"
+
+
+@contextmanager
+def documented_site(
+    folder: Path, clone: Path, database: Postgres, values: dict[str, str], more: str = ""
+) -> Iterator[Site]:
+    """From a clone to a nightly run that is done and scheduled: the documented commands.
+
+    folder: for all but the clone; values, more: what a person fills into `deploy/.env`, and
+    adds to it.
+    """
     (folder / "home").mkdir()
     port = free_port()
     settings = {
@@ -235,8 +238,8 @@ def documented_site(
         "PREFECT_SERVER_API_PORT": str(port),
         **values,
     }
-    example = (folder / "clone/deploy/.env.example").read_text(encoding="utf-8")
-    (folder / "clone/deploy/.env").write_text(f"{filled_in(example, settings)}\n{more}")
+    example = (clone / "deploy/.env.example").read_text(encoding="utf-8")
+    (clone / "deploy/.env").write_text(f"{filled_in(example, settings)}\n{more}")
 
     ours = ("PREFECT", "CLIPPING", "RAY", "UV", "VIRTUAL_ENV", "PYTEST", "PYTHON", "AWS")
     kept = {k: v for k, v in os.environ.items() if not k.startswith(ours)}
@@ -244,6 +247,7 @@ def documented_site(
     here = f"{sys.prefix}/bin"
     made = Site(
         folder,
+        clone,
         {
             **kept,
             "PATH": ":".join(p for p in os.environ["PATH"].split(":") if p != here),
