@@ -20,6 +20,7 @@ import pytest
 import ray
 from prefect.client.schemas.objects import State
 
+from clipping.cluster._ray_private import starting_ray
 from clipping.cluster.ray_session import survey
 from clipping.config.execution import Execution
 from clipping.config.recipe import Recipe
@@ -62,9 +63,10 @@ class Nodes:
             self.spare.remove(same)
             node = same[1]
         else:
-            node = self.cluster.add_node(
-                num_cpus=cpus, num_gpus=1, resources=resources, object_store_memory=MEMORY
-            )
+            with starting_ray():
+                node = self.cluster.add_node(
+                    num_cpus=cpus, num_gpus=1, resources=resources, object_store_memory=MEMORY
+                )
         self.gpu[node.node_id], self.has[node.node_id] = node, wanted
         self._end_spare()
         return node.node_id
@@ -101,19 +103,21 @@ def nodes() -> Iterator[Nodes]:
     """The cluster, for this module."""
     from ray.cluster_utils import Cluster
 
-    cluster = Cluster(
-        initialize_head=True,
-        head_node_args={
-            "num_cpus": 1,
-            "object_store_memory": MEMORY,
-            "include_dashboard": False,
-            # A lost node is noticed after five of these.
-            "_system_config": {"health_check_period_ms": 1000},
-        },
-    )
+    with starting_ray():
+        cluster = Cluster(
+            initialize_head=True,
+            head_node_args={
+                "num_cpus": 1,
+                "object_store_memory": MEMORY,
+                "include_dashboard": False,
+                # A lost node is noticed after five of these.
+                "_system_config": {"health_check_period_ms": 1000},
+            },
+        )
     try:
         quiet: Any = {"log_to_driver": False, "logging_level": "ERROR"}
-        ray.init(cluster.address, namespace="prefect", **quiet)
+        with starting_ray():
+            ray.init(cluster.address, namespace="prefect", **quiet)
         yield Nodes(cluster)
     finally:
         ray.shutdown()
