@@ -13,14 +13,14 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from clipping.errors import ClippingError
 from clipping.ffmpeg.process import die_with_parent
 
-__all__ = ["LocalServer", "api"]
+__all__ = ["LocalServer", "api", "shared_with_workers"]
 
 _START_SECONDS = 180.0
 _STOP_SECONDS = 5.0
@@ -148,3 +148,35 @@ def api(meanwhile: Callable[[], None]) -> Generator[None]:
         if server is not None and not server.answered:
             server.stop()
         raise
+
+
+@contextmanager
+def shared_with_workers(hosts: Iterable[str]) -> Generator[None]:
+    """Have workers on this machine record in the API of this process, whatever that is.
+
+    Where none is configured and nobody called `api`, as in a notebook, Prefect has started a
+    temporary server for this process; each worker would start another one, over the same file.
+    hosts: where workers run; one on another machine could not reach that server.
+    """
+    from prefect.settings import PREFECT_API_URL, temporary_settings
+
+    is_near = set(hosts) <= {os.uname().nodename}
+    url = None if PREFECT_API_URL.value() or not is_near else _temporary_server()
+    if url is None:
+        yield
+        return
+    with temporary_settings({PREFECT_API_URL: url}):
+        yield
+
+
+def _temporary_server() -> str | None:
+    """The address of Prefect's temporary server, if there is one.
+
+    Prefect has no public call for it; without an answer, workers start servers of their own.
+    """
+    with suppress(ImportError, AttributeError):
+        from prefect.server.api.server import SubprocessASGIServer
+
+        server = SubprocessASGIServer()
+        return server.api_url if server.running else None
+    return None

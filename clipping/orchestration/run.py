@@ -21,6 +21,7 @@ from clipping.ffmpeg.binary import ffmpeg_path, ffmpeg_version
 from clipping.models import SourceFile
 from clipping.orchestration import WORKER_MODULES
 from clipping.orchestration.artifacts import ProgressArtifact
+from clipping.orchestration.local_server import shared_with_workers
 from clipping.orchestration.scheduler import Scheduler
 from clipping.orchestration.task_window import TaskWindow
 from clipping.run.preparation import prepared
@@ -62,12 +63,15 @@ class ClipRun:
         config, log = self.config, get_run_logger()
         snapshot = Snapshot(videos=len(waiting), bytes=sum(file.size for file in waiting))
         self.view.show(snapshot)
-        with connected(
-            config.execution.ray_address,
-            tags=resource_tags(config),
-            verbose=config.execution.shows_worker_output,
-            preload=WORKER_MODULES,
-        ) as cluster:
+        with (
+            connected(
+                config.execution.ray_address,
+                tags=resource_tags(config),
+                verbose=config.execution.shows_worker_output,
+                preload=WORKER_MODULES,
+            ) as cluster,
+            shared_with_workers(node.host for node in cluster.nodes),
+        ):
             routes = Routes(config, cluster, log.warning, log.info)
             routes.check(try_kinds)
             self.tally.cluster_notes = routes.notes()

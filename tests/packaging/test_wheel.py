@@ -47,15 +47,32 @@ print("unchanged")
 """
 
 LIBRARY = """
-import sys
+import sys, threading, time
+import psutil
 from clipping import ClippingError, Execution, Recipe, clip_flow
 
+most = 0
+
+def count_servers():
+    global most
+    while True:
+        lines = []
+        for child in psutil.Process().children(recursive=True):
+            try:
+                lines.append(child.cmdline())
+            except psutil.Error:
+                pass
+        most = max(most, sum("prefect.server.api.server:create_app" in x for x in lines))
+        time.sleep(0.3)
+
+threading.Thread(target=count_servers, daemon=True).start()
 state = clip_flow(
     input=[{video!r}], output={output!r}, recipe=Recipe(clip_len_s=1, clip_stride_s=1),
     execution=Execution(num_cpus_per_worker=1), return_state=True,
 )
 assert state.is_completed(), state.message
 assert "flows" not in sys.modules or "somebody else" in sys.modules["flows"].__doc__
+assert most == 1, f"{{most}} servers"
 print(state.message)
 """
 
@@ -145,7 +162,10 @@ def test_the_command_runs_beside_another_flows_package(installed: Path, project:
 
 @pytest.mark.parametrize("how", ["script", "notebook"])
 def test_the_flow_runs_as_a_library(how: str, installed: Path, project: Path) -> None:
-    """In a script, and in a process without a file, as a notebook's kernel is."""
+    """In a script, and in a process without a file, as a notebook's kernel is.
+
+    Nobody has configured a Prefect server: there is one for the flow and its workers together.
+    """
     text = LIBRARY.format(video=str(project / "in.mp4"), output=str(project / "out"))
     if how == "script":
         (project / "mine.py").write_text(f"import flows\n{text}")
