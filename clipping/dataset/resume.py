@@ -61,6 +61,12 @@ class EarlierWork:
         return cls.among(config, output, output.sizes(CLIPS))
 
     @classmethod
+    def of_chunk(cls, config: RunConfig, output: Output, chunk: Chunk) -> EarlierWork:
+        """Of one chunk: its clips are looked for one by one."""
+        names = {clip_file(clip.id) for clip in chunk.clips}
+        return cls.among(config, output, output.sizes_of(CLIPS, names))
+
+    @classmethod
     def among(
         cls, config: RunConfig, output: Output, existing_sizes: Mapping[str, int]
     ) -> EarlierWork:

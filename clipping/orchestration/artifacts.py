@@ -27,7 +27,7 @@ _TABLE_COLUMNS = (
 
 
 def publish_artifacts(tally: Tally, config: RunConfig, about: list[tuple[str, str]]) -> None:
-    """Create them."""
+    """Create a run's summary, table of clips and link to its output."""
     is_far = is_remote(config.output)
     output = config.output if is_far else str(Path(config.output).absolute())
     create_markdown_artifact(

@@ -11,10 +11,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from clipping.config.execution import Execution
 from clipping.config.recipe import Recipe
 from clipping.config.run_config import RunConfig
-from clipping.dataset.layout import CLIPS, clip_file
 from clipping.dataset.mp4_files import Mp4Files
 from clipping.dataset.resume import EarlierWork
-from clipping.dataset.sink import Effort
+from clipping.dataset.sink import ClipSink, Effort
 from clipping.errors import BundleError, ClippingError, FailureKind
 from clipping.ffmpeg.binary import ffmpeg_path, ffmpeg_version
 from clipping.ffmpeg.encoders import candidates
@@ -123,10 +122,10 @@ def make_chunk(
     recipe, execution = config.recipe, config.execution
     binary = ffmpeg_path(execution.ffmpeg_binary)
     if existing_sizes is None:
-        names = {clip_file(clip.id) for clip in chunk.clips}
-        existing_sizes = output.sizes_of(CLIPS, names)
-    earlier = EarlierWork.among(config, output, existing_sizes)
-    sink = Mp4Files(chunk, earlier, ffmpeg_version(binary))
+        earlier = EarlierWork.of_chunk(config, output, chunk)
+    else:
+        earlier = EarlierWork.among(config, output, existing_sizes)
+    sink: ClipSink = Mp4Files(chunk, earlier, ffmpeg_version(binary))
     existing = sink.existing()
     wanted = [clip for clip in chunk.clips if clip.id not in existing]
     made: list[ClipRecord] = []

@@ -13,7 +13,7 @@ from typing import Any
 
 from clipping.cluster.chunk_queue import Waiting
 from clipping.config.run_config import RunConfig
-from clipping.dataset.layout import CLIPS, clip_file, source_record_name
+from clipping.dataset.layout import source_record_name
 from clipping.dataset.manifest import Manifest
 from clipping.dataset.resume import EarlierWork, in_order, name_taken_by
 from clipping.errors import ClippingError, FailureKind, SourceError
@@ -154,9 +154,8 @@ class Tracker:
 
     def _lost_chunk(self, chunk: Chunk, error: ClippingError) -> ChunkRecord:
         """The record of a chunk whose task failed: what it published by then counts."""
-        names = [clip_file(c.id) for c in chunk.clips]
-        sizes = self.earlier.output.sizes_of(CLIPS, names)
-        kept = EarlierWork.among(self.config, self.earlier.output, sizes).done_clips(chunk)
+        found = EarlierWork.of_chunk(self.config, self.earlier.output, chunk)
+        kept = found.done_clips(chunk)
         reason = Failure.of(error)
         records = [
             kept.get(clip.id)
