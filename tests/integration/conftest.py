@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -77,6 +79,18 @@ def prefect_server() -> Iterator[str]:
     quiet: Any = {PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW: "ignore"}
     with prefect_test_harness(server_startup_timeout=120), temporary_settings(quiet):
         yield str(PREFECT_API_URL.value())
+
+
+@pytest.fixture(scope="session")
+def used_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A HOME in which Prefect was used before: it has its database, which takes seconds to make."""
+    home = tmp_path_factory.mktemp("used") / "home"
+    home.mkdir()
+    kept = {k: v for k, v in os.environ.items() if not k.startswith("PREFECT")}
+    line = [Path(sys.executable).with_name("prefect"), "server", "database", "upgrade", "--yes"]
+    environment = {**kept, "HOME": str(home)}
+    subprocess.run(line, env=environment, check=True, capture_output=True, timeout=100)
+    return home
 
 
 @pytest.fixture(scope="module")

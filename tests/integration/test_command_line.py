@@ -31,6 +31,13 @@ def home(tmp_path: Path) -> dict[str, str]:
     return {**kept, "HOME": str(tmp_path / "home"), "PATH": "/usr/bin:/bin"}
 
 
+@pytest.fixture
+def used(home: dict[str, str], used_home: Path) -> dict[str, str]:
+    """The same environment after a first run."""
+    shutil.copytree(used_home, home["HOME"], dirs_exist_ok=True)
+    return home
+
+
 @pytest.fixture(scope="module")
 def videos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Three videos that take some seconds to encode."""
@@ -80,7 +87,7 @@ def check_clips(out: Path) -> None:
 
 
 FLAGS = [
-    *("--clip-len-s", "2", "--clip-stride-s", "1", "--preset", "slow"),
+    *("--clip-len-s", "2", "--clip-stride-s", "1", "--preset", "medium"),
     *("--encode-batch-size", "2"),
 ]
 
@@ -89,7 +96,7 @@ FLAGS = [
 def test_stopped_in_the_middle_and_run_again(
     how: signal.Signals,
     videos: Path,
-    home: dict[str, str],
+    used: dict[str, str],
     tmp_path: Path,
     started: list[subprocess.Popen[str]],
 ) -> None:
@@ -97,7 +104,7 @@ def test_stopped_in_the_middle_and_run_again(
     out = tmp_path / "out"
     line = command("--input", videos, "--output", out, *FLAGS)
     run = subprocess.Popen(
-        line, env=home, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path
+        line, env=used, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path
     )
     started.append(run)
     wait_until(lambda: len(list(out.glob("clips/*.mp4"))) >= 3, 120, "three clips")
@@ -107,13 +114,13 @@ def test_stopped_in_the_middle_and_run_again(
         assert run.returncode == 130
         assert "run the same command again to go on" in errors
         assert "Traceback" not in errors
-    wait_until(lambda: not left_over(home), 20, lambda: f"processes end: {left_over(home)}")
+    wait_until(lambda: not left_over(used), 20, lambda: f"processes end: {left_over(used)}")
     survivors = {p.name: p.stat().st_mtime_ns for p in out.glob("clips/*.mp4")}
     assert survivors
     for name in survivors:
         assert read_numbers(out / "clips" / name)
     again = subprocess.run(
-        line, env=home, capture_output=True, text=True, cwd=tmp_path, timeout=200, check=False
+        line, env=used, capture_output=True, text=True, cwd=tmp_path, timeout=200, check=False
     )
     assert again.returncode == 0, again.stderr
     assert "were there already" in again.stdout
@@ -121,7 +128,7 @@ def test_stopped_in_the_middle_and_run_again(
     assert len(kept) >= len(survivors) - 1  # one may have been published without its record
     assert not list(out.glob(".partial/*"))
     check_clips(out)
-    wait_until(lambda: not left_over(home), 20, "processes end")
+    wait_until(lambda: not left_over(used), 20, "processes end")
 
 
 @pytest.mark.parametrize("seconds", [0.3, 2, 4, 7, 10])
@@ -183,12 +190,12 @@ def test_without_an_input_it_clips_a_sample(home: dict[str, str], tmp_path: Path
     assert len(second.stderr.splitlines()) <= 3, second.stderr
 
 
-def test_a_terminal_gets_a_bar(videos: Path, home: dict[str, str], tmp_path: Path) -> None:
+def test_a_terminal_gets_a_bar(videos: Path, used: dict[str, str], tmp_path: Path) -> None:
     """On a terminal: one moving line, then the closing ones; no chatter of Prefect or Ray."""
     ours, theirs = pty.openpty()
     line = command("--input", videos / "0.mp4", "--output", tmp_path / "out", *FLAGS)
     run = subprocess.Popen(
-        line, env={**home, "TERM": "xterm", "COLUMNS": "120"}, stdout=theirs, stderr=theirs,
+        line, env={**used, "TERM": "xterm", "COLUMNS": "120"}, stdout=theirs, stderr=theirs,
         stdin=theirs, cwd=tmp_path,
     )  # fmt: skip
     os.close(theirs)

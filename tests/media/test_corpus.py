@@ -22,7 +22,7 @@ from clipping.storage.outputs import open_output
 
 pytestmark = pytest.mark.corpus
 
-RECIPE = Recipe(clip_len_s=2, clip_stride_s=1.5, min_clip_length_s=0, preset="superfast")
+RECIPE = Recipe(clip_len_s=2, clip_stride_s=1.5, min_clip_length_s=0, preset="ultrafast")
 EXECUTION = Execution(verify="decode", stall_timeout_s=60)
 LECTURE = "lecture_122s_1080p30.mp4"
 
@@ -93,6 +93,8 @@ def test_the_whole_corpus(corpus: Path, tmp_path: Path) -> None:
     every = rows(corpus)
     assert len(every) >= 150
     every = [row for row in every if row["file"] != LECTURE]  # the longest has tests of its own
+    # The longest first, so that no CPU waits for one at the end.
+    every.sort(key=lambda row: int("0" + row["nb_frames_decoded"].strip("-")), reverse=True)
     with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
         results = pool.map(lambda row: clip(corpus, row["file"], tmp_path / "out"), every)
         found = {
@@ -102,13 +104,11 @@ def test_the_whole_corpus(corpus: Path, tmp_path: Path) -> None:
     assert not {name: what for name, what in found.items() if what}
 
 
-@pytest.mark.parametrize(
-    ("stride", "count", "preset"), [(5, 25, "superfast"), (10, 13, "ultrafast")]
-)
-def test_the_lecture(corpus: Path, tmp_path: Path, stride: float, count: int, preset: str) -> None:
+@pytest.mark.parametrize(("stride", "count"), [(5, 25), (10, 13)])
+def test_the_lecture(corpus: Path, tmp_path: Path, stride: float, count: int) -> None:
     """A real talk at 30 frames/s: as its manifest expects, and the frames per clip exactly."""
     [row] = [row for row in rows(corpus) if row["file"] == LECTURE]
-    recipe = Recipe(clip_len_s=10, clip_stride_s=stride, min_clip_length_s=2, preset=preset)
+    recipe = Recipe(clip_len_s=10, clip_stride_s=stride, min_clip_length_s=2, preset="ultrafast")
     probed, made = clip(corpus, LECTURE, tmp_path / "out", recipe, cpus=2)
     assert complaints(row, probed, made) == []
     clips = [c for record in made for c in record.clips]

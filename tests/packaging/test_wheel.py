@@ -122,7 +122,7 @@ def run(
     """Run a program in the user's folder, in a HOME of its own."""
     dropped = ("VIRTUAL_ENV", "PYTHONPATH", "PREFECT", "CLIPPING", "RAY")
     kept = {k: v for k, v in os.environ.items() if not k.startswith(dropped)}
-    home = project.parent / "home"
+    home = project.parents[1] / "home"  # one for all: Prefect makes its database once
     home.mkdir(exist_ok=True)
     return subprocess.run(
         list(map(str, line)), cwd=project, env={**kept, "HOME": str(home), **more}, input=feed,
