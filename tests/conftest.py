@@ -6,9 +6,11 @@ import os
 import signal
 import sys
 import tempfile
+from typing import Any
 
 import pytest
 from hypothesis import settings
+from xdist.scheduler import LoadScopeScheduling
 
 # A test says what is computed, not how fast: a busy machine would fail it.
 settings.register_profile("any machine", deadline=None)
@@ -27,3 +29,21 @@ def pytest_configure(config: pytest.Config) -> None:
         config.add_cleanup(folder.cleanup)
         os.environ["PYTHONPYCACHEPREFIX"] = sys.pycache_prefix = folder.name
         sys.dont_write_bytecode = False
+
+
+class _BesideEachOther(LoadScopeScheduling):
+    """All of tests/integration in one process, all of tests/packaging in one, the rest by file.
+
+    What shares servers and clusters, or builds an environment, is so not started twice.
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.split("::", maxsplit=1)[0]
+        folder = "/".join(file.split("/")[:2])
+        return folder if folder in ("tests/integration", "tests/packaging") else file
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
+    """How xdist shares out the tests."""
+    return _BesideEachOther(config, log)

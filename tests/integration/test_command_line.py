@@ -18,7 +18,7 @@ import pytest
 
 from tests.support.command_line import command
 from tests.support.media import FFMPEG, counter_video, ffmpeg, read_numbers, steady
-from tests.support.processes import left_over, wait_until
+from tests.support.processes import RAY_ENDS_AFTER_SIGKILL_S, left_over, wait_until
 
 NVENC_STAND_IN = Path(__file__).parent.parent / "support" / "nvenc_stand_in.py"
 
@@ -114,7 +114,8 @@ def test_stopped_in_the_middle_and_run_again(
         assert run.returncode == 130
         assert "run the same command again to go on" in errors
         assert "Traceback" not in errors
-    wait_until(lambda: not left_over(used), 20, lambda: f"processes end: {left_over(used)}")
+    within = 20 if how is signal.SIGINT else RAY_ENDS_AFTER_SIGKILL_S
+    wait_until(lambda: not left_over(used), within, lambda: f"processes end: {left_over(used)}")
     survivors = {p.name: p.stat().st_mtime_ns for p in out.glob("clips/*.mp4")}
     assert survivors
     for name in survivors:

@@ -15,7 +15,7 @@ import pytest
 from clipping.storage import object_store
 from tests.support.bucket import exact_clips, put_videos
 from tests.support.command_line import command
-from tests.support.processes import left_over, wait_until
+from tests.support.processes import RAY_ENDS_AFTER_SIGKILL_S, left_over, wait_until
 from tests.support.stores import KEY_ID, S3, SECRET, Seen, web_server
 
 SIGNATURE = "5ecre7s1gna7ureThatMustNotStay"
@@ -100,7 +100,11 @@ def test_killed_in_the_middle_and_run_again(
     process.send_signal(signal.SIGKILL)
     process.communicate(timeout=60)
     assert published(s3.seen) >= 3
-    wait_until(lambda: not left_over(home), 20, lambda: f"processes end: {left_over(home)}")
+    wait_until(
+        lambda: not left_over(home),
+        RAY_ENDS_AFTER_SIGKILL_S,
+        lambda: f"processes end: {left_over(home)}",
+    )
     before = {o.uri: o.tag for o in object_store.listing("s3://videos/out/clips/")}
     again = subprocess.run(run, check=False, env=home, capture_output=True, text=True, timeout=150)
     assert again.returncode == 0, again.stderr

@@ -8,6 +8,10 @@ from collections.abc import Callable
 import psutil
 import pytest
 
+# After SIGKILL, Ray's agents report the raylet's death to a GCS that may be gone, and wait for its
+# answer for up to 60 s (gcs_server_request_timeout_seconds) before they end.
+RAY_ENDS_AFTER_SIGKILL_S = 90
+
 
 def left_over(environment: dict[str, str]) -> list[str]:
     """Processes of this HOME that still run."""
