@@ -205,8 +205,7 @@ class Recipe(BaseModel):
         quality = row.default_quality if self.quality is None else self.quality
         if row.has_constant_quality:
             return Rate(quality=quality)
-        frames_per_second = float(video.frame_count / video.duration)
-        return Rate(bit_rate=bit_rate_for(width, height, frames_per_second, quality))
+        return Rate(bit_rate=bit_rate_for(width, height, video.frame_rate, quality))
 
     def digest(self) -> str:
         """A short digest of everything that decides the bytes of a clip."""

@@ -14,9 +14,13 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from math import ceil
+from itertools import pairwise
+from math import ceil, floor
 
-__all__ = ["FrameTimes", "pack", "unpack"]
+__all__ = ["LONGEST_STEP", "FrameTimes", "pack", "unpack"]
+
+# Seconds. Where no frame comes for longer than this, a clock has jumped or a timestamp is wrong.
+LONGEST_STEP = 3600
 
 
 def pack(pts: Sequence[int]) -> str:
@@ -62,15 +66,38 @@ class FrameTimes:
 
     @property
     def nominal(self) -> int:
-        """The usual distance of two frames (their median), in time base units."""
+        """The usual distance of two frames (their median), in time base units.
+
+        Never more than `LONGEST_STEP`.
+        """
         if len(self.pts) < 2:
-            return max(1, self.end - self.first)
+            return self._within_reason(self.end - self.first)
         steps = sorted(b - a for a, b in zip(self.pts, self.pts[1:], strict=False))
-        return steps[len(steps) // 2]
+        return self._within_reason(steps[len(steps) // 2])
+
+    def _within_reason(self, step: int) -> int:
+        return max(1, min(step, floor(LONGEST_STEP / self.time_base)))
+
+    @property
+    def gaps(self) -> list[int]:
+        """Numbers of the frames that come more than `LONGEST_STEP` after the one before them."""
+        longest = LONGEST_STEP / self.time_base
+        return [i for i, (a, b) in enumerate(pairwise(self.pts), 1) if b - a > longest]
+
+    @property
+    def gap_pts(self) -> int:
+        """How much longer than the usual distance its gaps are, all together."""
+        nominal = self.nominal
+        return sum(self.pts[i] - self.pts[i - 1] - nominal for i in self.gaps)
 
     def index_at(self, seconds: Fraction) -> int:
         """Number of the first frame presented at or after `seconds` (the count if none is)."""
         return bisect_left(self.pts, ceil(self.first + seconds / self.time_base))
+
+    def seconds_at_or_after(self, seconds: Fraction) -> Fraction | None:
+        """When the first frame at or after `seconds` is presented; None if none is."""
+        at = self.index_at(seconds)
+        return None if at == len(self.pts) else (self.pts[at] - self.first) * self.time_base
 
     def keyframe_before(self, pts: int) -> int | None:
         """PTS of the last keyframe at or before `pts`, or None if there is none."""
@@ -87,12 +114,13 @@ class FrameTimes:
     ) -> FrameTimes:
         """Sort and deduplicate; a last frame without a duration gets the usual one.
 
-        Two frames with one PTS are one presented frame: the first is replaced at once.
+        Two frames with one PTS are one presented frame: the first is replaced at once. A last frame
+        that is said to last longer than `LONGEST_STEP` gets the usual duration as well.
         """
         ordered = array("q", sorted(set(pts)))
         if not ordered:
             raise ValueError("a source without frames has no frame times")
-        if last_duration <= 0:
+        if not 0 < last_duration <= LONGEST_STEP / time_base:
             last_duration = cls(ordered, (), ordered[-1] + 1, time_base).nominal
         end = ordered[-1] + max(1, last_duration)
         return cls(ordered, array("q", sorted(set(keyframes))), end, time_base)

@@ -163,5 +163,5 @@ def make_chunk(
 
 def _seconds(chunk: Chunk, records: Iterable[ClipRecord]) -> float:
     """Seconds of video in the clips that were written."""
-    written = (r.clip for r in records if r.status is ClipStatus.WRITTEN)
-    return float(sum(c.end_pts - c.start_pts for c in written) * chunk.source.video.time_base)
+    written = (r for r in records if r.status is ClipStatus.WRITTEN)
+    return float(sum(r.clip.end_pts - r.start_pts for r in written) * chunk.source.video.time_base)

@@ -50,7 +50,9 @@ class _Forecast:
     finished: int = 0
     without_clips: int = 0
     failures: list[str] = field(default_factory=list[str])
+    warnings: list[str] = field(default_factory=list[str])
     clips: int = 0
+    absent: int = 0
     kept: int = 0
     chunks: int = 0
     seconds: float = 0.0
@@ -74,12 +76,17 @@ class _Forecast:
             self.failures.append(probed.failure.message)
             return
         config = self.config
+        if probed.source is not None:
+            key = probed.file.key
+            self.warnings.extend(f"{key}: {warning}" for warning in probed.source.warnings)
         planned = plan_chunks(probed, config.recipe, config.execution.num_clips_per_chunk)
         self.without_clips += not planned
         for chunk in planned:
+            real = [clip for clip in chunk.clips if clip.frame_count]
             kept = self.earlier.done_clips(chunk)
-            self.clips += len(chunk.clips)
-            self.kept += len(kept)
+            self.clips += len(real)
+            self.absent += sum(clip.count for clip in chunk.clips if not clip.frame_count)
+            self.kept += sum(clip.id in kept for clip in real)
             if len(kept) < len(chunk.clips):
                 self.chunks += 1
                 self.seconds += chunk.seconds
@@ -99,6 +106,11 @@ class _Forecast:
             yield from (f"    {message}" for message in failures[:_FAILURES_SHOWN])
             if len(failures) > _FAILURES_SHOWN:
                 yield f"    … and {len(failures) - _FAILURES_SHOWN} more"
+        if self.warnings:
+            yield "  noticed in them:"
+            yield from (f"    {warning}" for warning in self.warnings[:_FAILURES_SHOWN])
+            if len(self.warnings) > _FAILURES_SHOWN:
+                yield f"    … and {len(self.warnings) - _FAILURES_SHOWN} more"
         if found.passed_over:
             yield f"  {count(len(found.passed_over), 'other file')} passed over by extension"
 
@@ -109,6 +121,8 @@ class _Forecast:
             f"{count(self.clips, 'clip')}, {self.kept} of them there already,"
             f" {self.clips - self.kept} to make in {count(self.chunks, 'chunk')}"
         )
+        if self.absent:
+            yield f"{count(self.absent, 'clip')} absent: no frame lies in that span"
         yield (
             f"{self.seconds:.1f} s of video to encode with {config.recipe.encoder};"
             f" about {self.bytes / 1e6:.1f} MB of clips to write"
@@ -129,7 +143,7 @@ class _Forecast:
 
 def _held_seconds(chunk: Chunk) -> float:
     """Seconds of video in its clips; overlaps count as often as they are held."""
-    return float(sum(clip.span.end - clip.span.start for clip in chunk.clips))
+    return float(sum(c.span.end - c.span.start for c in chunk.clips if c.frame_count))
 
 
 def _bits_per_second(chunk: Chunk, config: RunConfig) -> float:
@@ -139,7 +153,6 @@ def _bits_per_second(chunk: Chunk, config: RunConfig) -> float:
     rate = recipe.rate(video, width, height)
     if rate.bit_rate:
         return rate.bit_rate
-    frames_per_second = float(video.frame_count / video.duration)
     # Constant quality spends what the content needs; a source that needs little shows it.
-    usual = bit_rate_for(width, height, frames_per_second, rate.quality or 0.0)
+    usual = bit_rate_for(width, height, video.frame_rate, rate.quality or 0.0)
     return min(usual, 1.5 * video.bit_rate)

@@ -14,6 +14,7 @@ from clipping.wording import count
 __all__ = ["about", "closing_lines", "summary_lines", "summary_markdown", "verdict"]
 
 _FAILURES_SAID = 10
+_WARNINGS_SAID = 5
 
 
 def about(config: RunConfig, ffmpeg: str) -> list[tuple[str, str]]:
@@ -47,6 +48,12 @@ def closing_lines(tally: Tally, config: RunConfig) -> list[str]:
             f"{count(tally.crashes, 'worker')} died (killed, out of memory, or with their node);"
             " what they held was submitted again"
         )
+    if tally.warnings:
+        lines.append("Noticed in the sources:")
+        lines += [f"  {warning}" for warning in tally.warnings[:_WARNINGS_SAID]]
+        more = tally.warnings_total - _WARNINGS_SAID
+        if more > 0:
+            lines.append(f"  … and {more} more, in the records in {VIDEO_RECORDS}/")
     if tally.failed or tally.failed_sources:
         lines.append(
             f"{count(tally.failed, 'clip')} and {count(tally.failed_sources, 'video')} failed:"
@@ -68,7 +75,7 @@ def verdict(tally: Tally, config: RunConfig) -> str | None:
         return "; ".join(problems)
     failures = tally.failed + tally.failed_sources
     allowed = allowed_failures(
-        config.execution.allow_failures, tally.planned + tally.failed_sources
+        config.execution.allow_failures, tally.with_frames + tally.failed_sources
     )
     if failures > allowed:
         return (

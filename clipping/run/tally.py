@@ -5,11 +5,12 @@ from __future__ import annotations
 import heapq
 import time
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
 from clipping.dataset.manifest import clip_row
-from clipping.models import ChunkRecord, ClipRecord, ClipStatus, Failure, SourceFile
+from clipping.models import ChunkRecord, Clip, ClipRecord, ClipStatus, Failure, SourceFile
 
 __all__ = ["Tally"]
 
@@ -20,13 +21,18 @@ _SLOWEST_SHOWN = 5
 
 @dataclass(slots=True)
 class Tally:
-    """What became of everything: numbers that must add up, and a bounded choice of details."""
+    """What became of everything: numbers that must add up, and a bounded choice of details.
+
+    without_frames: of the planned clips, those in which no frame lies; a clock that jumps may plan
+    millions of them.
+    """
 
     sources: int = 0
     clipped: int = 0
     empty: int = 0
     failed_sources: int = 0
     planned: int = 0
+    without_frames: int = 0
     written: int = 0
     failed: int = 0
     absent: int = 0
@@ -46,11 +52,26 @@ class Tally:
     kinds: Counter[str] = field(default_factory=Counter[str])
     reasons_empty: Counter[str] = field(default_factory=Counter[str])
     rows: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
+    rows_total: int = 0
     slowest: list[tuple[float, str]] = field(default_factory=list[tuple[float, str]])
     warnings: list[str] = field(default_factory=list[str])
     warnings_total: int = 0
     encoders: Counter[str] = field(default_factory=Counter[str])
     cluster_notes: list[str] = field(default_factory=list[str])
+
+    def add_planned(self, clips: Iterable[Clip]) -> int:
+        """Count what is planned; how many clips that is."""
+        planned = 0
+        for clip in clips:
+            planned += clip.count
+            self.without_frames += 0 if clip.frame_count else clip.count
+        self.planned += planned
+        return planned
+
+    @property
+    def with_frames(self) -> int:
+        """How many clips are planned that there is something to make of."""
+        return self.planned - self.without_frames
 
     def add_chunk(
         self, record: ChunkRecord, file: SourceFile, *, done_before: bool
@@ -62,6 +83,7 @@ class Tally:
         for clip in record.clips:
             self._add_clip(clip, file)
             rows.append(clip_row(clip, file, record.recipe_digest))
+        self.rows_total += len(rows)
         room = _ROWS_SHOWN - len(self.rows)
         self.rows.extend(rows[: max(0, room)])
         if done_before:
@@ -87,7 +109,7 @@ class Tally:
             if record.failure:
                 self.add_failure(f"{file.key} clip {record.clip.number}", record.failure)
         else:
-            self.absent += 1
+            self.absent += record.clip.count
 
     def add_failure(self, name: str, failure: Failure) -> None:
         """Keep a failure's reason, up to a bound, and count its kind."""

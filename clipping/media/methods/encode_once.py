@@ -38,14 +38,13 @@ _NOT_THE_DECODERS = frozenset(
 def work_of(chunk: Chunk) -> float:
     """Pixels that the chunk's clips cover; overlaps count once."""
     video = chunk.source.video
-    rate = float(video.frame_count / video.duration) if video.duration else 0.0
-    return chunk.seconds * rate * video.width * video.height
+    return chunk.seconds * video.frame_rate * video.width * video.height
 
 
 def scratch_bytes(chunk: Chunk) -> int:
     """Bytes of scratch for the encoded segments, generously."""
     video = chunk.source.video
-    pixels_per_second = video.width * video.height * float(video.frame_count / video.duration)
+    pixels_per_second = video.width * video.height * video.frame_rate
     bits = max(video.bit_rate * 2.0, pixels_per_second * 0.4)
     return int(chunk.seconds * bits / 8)
 
@@ -217,7 +216,7 @@ class EncodeOnce:
             video.stream,
             threads=1,
             seek=None if from_start else seek_target(segment.seek, video),
-            end_pts=segment.ranges[-1][1],
+            end_pts=segment.ranges[-1][1] if video.in_order else None,
         )
         what = f"decoding frames {segment.first_frame} to {segment.end_frame - 1} again"
         try:
