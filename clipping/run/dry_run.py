@@ -18,6 +18,7 @@ from clipping.ffmpeg.filters import even_size
 from clipping.models import Chunk, Failure, ProbedSource, SourceFile
 from clipping.run.chunk import plan_chunks, probe_file
 from clipping.run.preparation import found_by
+from clipping.run.summary import absent
 from clipping.storage.discover import Found
 from clipping.storage.outputs import open_output
 from clipping.wording import count
@@ -53,6 +54,7 @@ class _Forecast:
     warnings: list[str] = field(default_factory=list[str])
     clips: int = 0
     absent: int = 0
+    stretches: int = 0
     kept: int = 0
     chunks: int = 0
     seconds: float = 0.0
@@ -86,6 +88,7 @@ class _Forecast:
             kept = self.earlier.done_clips(chunk)
             self.clips += len(real)
             self.absent += sum(clip.count for clip in chunk.clips if not clip.frame_count)
+            self.stretches += len(chunk.clips) - len(real)
             self.kept += sum(clip.id in kept for clip in real)
             if len(kept) < len(chunk.clips):
                 self.chunks += 1
@@ -122,7 +125,7 @@ class _Forecast:
             f" {self.clips - self.kept} to make in {count(self.chunks, 'chunk')}"
         )
         if self.absent:
-            yield f"{count(self.absent, 'clip')} absent: no frame lies in that span"
+            yield absent(self.absent, self.stretches)
         yield (
             f"{self.seconds:.1f} s of video to encode with {config.recipe.encoder};"
             f" about {self.bytes / 1e6:.1f} MB of clips to write"

@@ -11,7 +11,7 @@ from clipping.models import Failure
 from clipping.run.tally import Tally
 from clipping.wording import count
 
-__all__ = ["about", "closing_lines", "summary_lines", "summary_markdown", "verdict"]
+__all__ = ["about", "absent", "closing_lines", "summary_lines", "summary_markdown", "verdict"]
 
 _FAILURES_SAID = 10
 _WARNINGS_SAID = 5
@@ -36,7 +36,7 @@ def closing_lines(tally: Tally, config: RunConfig) -> list[str]:
         why = config.recipe.span_source.why_none()
         lines.append(f"{count(tally.empty, 'video')} gave no clip: {why}")
     if tally.absent:
-        lines.append(f"{count(tally.absent, 'clip')} absent: no frame lies in that span")
+        lines.append(absent(tally.absent, tally.stretches))
     if tally.damaged:
         lines.append(
             f"{count(tally.damaged, 'clip')} with damage of the source (see the errors there)"
@@ -67,6 +67,11 @@ def closing_lines(tally: Tally, config: RunConfig) -> list[str]:
         if more > 0:
             lines.append(f"  … and {more} more, in {MANIFEST} and {VIDEO_RECORDS}/")
     return lines
+
+
+def absent(clips: int, stretches: int) -> str:
+    """What is said of clips in whose spans no frame lies."""
+    return f"{count(clips, 'clip')} absent: {count(stretches, 'stretch')} without a frame"
 
 
 def verdict(tally: Tally, config: RunConfig) -> str | None:
@@ -133,7 +138,10 @@ def summary_markdown(tally: Tally, output: str, about: Iterable[tuple[str, str]]
             f"{tally.written} ({made} made now, {tally.reused} there already)",
         ),
         ("Clips failed", f"{tally.failed}"),
-        ("Clips absent", f"{tally.absent}"),
+        (
+            "Clips absent",
+            f"{tally.absent}, in {count(tally.stretches, 'stretch')}" if tally.absent else "0",
+        ),
         ("Clips with damage in the source", f"{tally.damaged}"),
         ("Chunks", f"{tally.chunks} ({tally.chunks_done_before} done before)"),
         ("Seconds of clips made", f"{tally.made_seconds:.1f}"),

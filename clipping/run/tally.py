@@ -24,7 +24,7 @@ class Tally:
     """What became of everything: numbers that must add up, and a bounded choice of details.
 
     without_frames: of the planned clips, those in which no frame lies; a clock that jumps may plan
-    millions of them.
+    millions of them. stretches: how many stretches of a video the absent clips are.
     """
 
     sources: int = 0
@@ -36,6 +36,7 @@ class Tally:
     written: int = 0
     failed: int = 0
     absent: int = 0
+    stretches: int = 0
     reused: int = 0
     damaged: int = 0
     chunks: int = 0
@@ -110,6 +111,7 @@ class Tally:
                 self.add_failure(f"{file.key} clip {record.clip.number}", record.failure)
         else:
             self.absent += record.clip.count
+            self.stretches += 1
 
     def add_failure(self, name: str, failure: Failure) -> None:
         """Keep a failure's reason, up to a bound, and count its kind."""
