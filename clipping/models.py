@@ -90,6 +90,8 @@ class VideoFacts(Value):
     """What a probe learned about the first real video stream.
 
     width, height: of the decoded picture after rotation, in pixels.
+    average_rate, nominal_rate: of the header, in frames/s; guessed_rate: what ffmpeg makes of them,
+    and tells encoders.
     frame_count: presented frames, counted; duration: seconds, first start to last end.
     gap_pts: how much of that is in gaps of more than an hour without a frame.
     in_order: whether frames are decoded in the order of their timestamps, but for reordering.
@@ -118,6 +120,7 @@ class VideoFacts(Value):
     time_base: Fraction
     average_rate: Fraction | None
     nominal_rate: Fraction | None
+    guessed_rate: Fraction | None = None
     bit_rate: int
     bit_rate_estimated: bool
     first_pts: int
@@ -198,6 +201,7 @@ class Chunk(Value):
     clips and one frame beyond, if there is one.
     keyframes: the source's keyframe PTS that matter here, the last one before the first
     frame included.
+    repeated: packed PTS of the frames that are left out, since one with that PTS is there.
     """
 
     source: Source
@@ -206,6 +210,7 @@ class Chunk(Value):
     first_frame: int
     frame_pts: str
     keyframes: str
+    repeated: str = ""
 
     @property
     def name(self) -> str:
@@ -326,3 +331,4 @@ class ProbedSource(Value):
     failure: Failure | None = None
     frame_pts: str = ""
     keyframes: str = ""
+    repeated: str = ""

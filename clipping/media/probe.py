@@ -32,6 +32,8 @@ __all__ = ["decoded_times", "probe"]
 _TRIAL_FRAMES = 24
 _FIELD_ORDERS = ("unknown", "progressive", "tt", "bb", "tb", "bt")
 _TIDY = ("mov,", "matroska,")
+_WITHOUT_TIMES = ("h264", "hevc", "m4v", "mpegvideo", "obu", "av1")
+_FASTEST = 300  # frames/s
 # Packets: more than any codec's reordering, which is 16 frames of two fields each in H.264.
 _REORDERED = 32
 
@@ -60,7 +62,7 @@ def probe(reading: Reading, binary: str) -> tuple[Source, FrameTimes]:
         file=file,
         video=video,
         audio=audio,
-        warnings=tuple(_warnings(header, packets, times, video)),
+        warnings=tuple(_warnings(header, packets, times, whole, video)),
     ), times
 
 
@@ -187,6 +189,7 @@ def _header(container: Any, stream: Any) -> dict[str, Any]:
         "time_base": Fraction(stream.time_base),
         "average_rate": _rate(stream.average_rate),
         "nominal_rate": _rate(stream.base_rate),
+        "guessed_rate": _rate(stream.guessed_rate),
         "bit_rate": stream.bit_rate or 0,
         "duration": duration,
     }
@@ -253,7 +256,8 @@ def _times(
         last = packets.last[1]
         times = FrameTimes.of(packets.pts, packets.keys, last, time_base)
         expected = list(times.pts[: len(trial.pts)])
-        if sorted(set(trial.pts)) == expected and not trial.untimed:
+        # Two packets of one time may be two frames, two fields of one, or one that is not shown.
+        if sorted(trial.pts) == expected and not trial.untimed and not times.repeated:
             return times, None
     command = decode_command(binary, reading.url, header["stream"], threads=1)
     try:
@@ -324,7 +328,11 @@ def _known(value: str | None) -> str | None:
 
 
 def _warnings(
-    header: dict[str, Any], packets: _Packets, times: FrameTimes, video: VideoFacts
+    header: dict[str, Any],
+    packets: _Packets,
+    times: FrameTimes,
+    whole: Decoded | None,
+    video: VideoFacts,
 ) -> Iterable[str]:
     promised: Fraction | None = header["duration"]
     # A video track may rightly be a little shorter than the file (audio goes on).
@@ -344,6 +352,14 @@ def _warnings(
             " or a wrong timestamp; clips are made of the"
             f" {float(video.filled_duration):.3f} s where frames are"
         )
+    rate = video.frame_rate
+    if video.container in _WITHOUT_TIMES:
+        yield (
+            f"an elementary stream has no timestamps: its frames are taken to come at {rate:g}"
+            " frames/s, as its header says (or 25, where it says nothing)"
+        )
+    if rate > _FASTEST:
+        yield f"{rate:g} frames/s can hardly be true, and with it when its frames are shown"
     if not video.in_order:
         yield (
             "its frames are not in the order of their timestamps (a wrong one among them?); each"
@@ -351,9 +367,15 @@ def _warnings(
         )
     if packets.broke_off:
         yield f"reading broke off: {packets.broke_off}"
-    extra = len(packets.pts) - video.frame_count
-    if extra > 0 and video.index == "packets":
-        yield f"{extra} frames repeat the timestamp of another and are never presented"
-    differs = packets.pts and len(packets.pts) != video.frame_count
-    if video.index == "decoded" and not packets.untimed and differs:
-        yield f"{len(packets.pts)} video packets decode to {video.frame_count} frames"
+    if whole is None:
+        return
+    decoded = len(whole.pts) + whole.untimed
+    if times.repeated:
+        yield (
+            f"{len(times.repeated)} of {decoded} decoded frames have the timestamp of another and"
+            " are left out"
+        )
+    if whole.untimed:
+        yield f"{whole.untimed} of {decoded} decoded frames have no timestamp and are left out"
+    if packets.pts and not packets.untimed and len(packets.pts) != decoded:
+        yield f"{len(packets.pts)} video packets decode to {decoded} frames"

@@ -26,6 +26,7 @@ from clipping.models import Chunk, Clip, ClipRecord, ClipStatus, Failure
 from clipping.plan.frame_times import unpack
 from clipping.plan.segments import Segment
 from clipping.plan.time_line import TimeLine
+from clipping.wording import count
 
 __all__ = ["Publish", "transcode"]
 
@@ -149,6 +150,9 @@ class _Work:
         held = [p for m in holding for p in m.held(clip.start_pts, stop_pts)]
         keyframes = unpack(self.chunk.keyframes)
         errors = damage_notes(clip, held, stop_pts, holding, keyframes, job.recipe.max_damage)
+        repeated = sum(clip.start_pts <= p < stop_pts for p in unpack(self.chunk.repeated))
+        if repeated:
+            errors.append(f"{count(repeated, 'frame')} with the timestamp of another left out")
         if self.no_sound:
             errors.append(self.no_sound)
         time_line = TimeLine.of(clip, held, video.time_base)

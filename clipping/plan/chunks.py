@@ -34,6 +34,7 @@ def chunks(
             first_frame=first,
             frame_pts=pack(pts),
             keyframes=pack(keys),
+            repeated=pack([p for p in times.repeated if start <= p <= last]),
         )
 
 

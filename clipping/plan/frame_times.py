@@ -11,6 +11,7 @@ import base64
 import zlib
 from array import array
 from bisect import bisect_left, bisect_right
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -24,7 +25,12 @@ LONGEST_STEP = 3600
 
 
 def pack(pts: Sequence[int]) -> str:
-    """Text that holds ascending `pts` compactly (zlib over the differences, base 85)."""
+    """Text that holds ascending `pts` compactly (zlib over the differences, base 85).
+
+    None of them are no text.
+    """
+    if not pts:
+        return ""
     differences = array("q", (b - a for a, b in zip((0, *pts), pts, strict=False)))
     return base64.b85encode(zlib.compress(differences.tobytes(), 6)).decode("ascii")
 
@@ -32,6 +38,8 @@ def pack(pts: Sequence[int]) -> str:
 def unpack(packed: str) -> array[int]:
     """The PTS that `pack` packed."""
     differences = array("q")
+    if not packed:
+        return differences
     differences.frombytes(zlib.decompress(base64.b85decode(packed)))
     total = 0
     for i, difference in enumerate(differences):
@@ -47,12 +55,15 @@ class FrameTimes:
     pts: ascending, distinct, in `time_base` units.
     keyframes: ascending PTS from which a decoder can start.
     end: where the last frame's display ends.
+    repeated: ascending PTS of frames that are never presented, since one with that PTS is already;
+    a PTS stands there once for each of them.
     """
 
     pts: Sequence[int]
     keyframes: Sequence[int]
     end: int
     time_base: Fraction
+    repeated: Sequence[int] = ()
 
     @property
     def first(self) -> int:
@@ -114,13 +125,15 @@ class FrameTimes:
     ) -> FrameTimes:
         """Sort and deduplicate; a last frame without a duration gets the usual one.
 
-        Two frames with one PTS are one presented frame: the first is replaced at once. A last frame
+        Of frames with one PTS the first is presented; the others are `repeated`. A last frame
         that is said to last longer than `LONGEST_STEP` gets the usual duration as well.
         """
-        ordered = array("q", sorted(set(pts)))
+        counts = Counter(pts)
+        ordered = array("q", sorted(counts))
         if not ordered:
             raise ValueError("a source without frames has no frame times")
         if not 0 < last_duration <= LONGEST_STEP / time_base:
             last_duration = cls(ordered, (), ordered[-1] + 1, time_base).nominal
         end = ordered[-1] + max(1, last_duration)
-        return cls(ordered, array("q", sorted(set(keyframes))), end, time_base)
+        repeated = sorted((counts - Counter(ordered)).elements())
+        return cls(ordered, array("q", sorted(set(keyframes))), end, time_base, repeated)

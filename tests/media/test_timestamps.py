@@ -5,6 +5,8 @@ from __future__ import annotations
 from fractions import Fraction
 from pathlib import Path
 
+import pytest
+
 from clipping.models import ClipStatus
 from tests.media.conftest import Make, assert_exact
 from tests.support.media import (
@@ -52,6 +54,19 @@ def test_a_clock_that_jumps(make: Make, tmp_path: Path) -> None:
         assert (record.clip.end_pts - record.clip.start_pts) * made.source.video.time_base == 1
     files = (tmp_path / "out" / "metas" / "v0").iterdir()
     assert len(list(files)) == 4
+
+
+@pytest.mark.parametrize(("rate", "warnings"), [(25, 1), (1000, 2)])
+def test_an_elementary_stream_has_the_times_of_its_header(
+    make: Make, tmp_path: Path, rate: int, warnings: int
+) -> None:
+    """The source says so, and that the rate can hardly be true where it cannot."""
+    counter_video(tmp_path / "in.mp4", *steady(60, rate))
+    ffmpeg("-i", tmp_path / "in.mp4", "-c", "copy", tmp_path / "in.h264")
+    made = make(tmp_path / "in.h264")
+    assert f"{rate} frames/s, as its header says" in made.source.warnings[0]
+    assert len(made.source.warnings) == warnings
+    assert not any("frames/s" in w for w in make(tmp_path / "in.mp4").source.warnings[:-1])
 
 
 def test_one_wrong_timestamp(make: Make, tmp_path: Path) -> None:

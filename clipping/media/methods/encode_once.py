@@ -15,6 +15,7 @@ from typing import TypeVar
 
 from clipping.errors import ClippingError, FailureKind, FfmpegError, VerificationError
 from clipping.ffmpeg.commands import decode_command, encode_command, seek_target
+from clipping.ffmpeg.encoders import rate_for_frames
 from clipping.ffmpeg.filters import Picture, cpu_picture, gpu_picture
 from clipping.ffmpeg.showinfo import Decoded
 from clipping.media.cut import EncodedSegment
@@ -173,6 +174,9 @@ class EncodeOnce:
             self._processes += 1
             number = self._processes
         path = job.scratch / f"segment-{number}.mp4"
+        rate = recipe.rate(video, picture.width, picture.height, job.encoder)
+        if job.encoder.counts_frames and video.guessed_rate:
+            rate = rate_for_frames(rate, float(video.guessed_rate), video.frame_rate)
         command = encode_command(
             job.binary,
             job.reading.url,
@@ -181,7 +185,7 @@ class EncodeOnce:
             picture,
             job.encoder,
             preset=recipe.preset_for(job.encoder),
-            rate=recipe.rate(video, picture.width, picture.height, job.encoder),
+            rate=rate,
             threads=threads,
             output=str(path),
             from_start=from_start,

@@ -84,7 +84,7 @@ def record_of(
 
 
 def test_a_clock_that_jumps_is_counted_and_recorded_once(config: RunConfig, tmp_path: Path) -> None:
-    """A milliard absent clips are one record and one row; numbers add up; a resume is free."""
+    """A billion absent clips are one record and one row; numbers add up; a resume is free."""
     output = open_output(config.output)
     times = times_of([40] * 49 + [JUMP * 1000] + [40] * 49)
     first = tracker_of(config, output)
