@@ -245,6 +245,7 @@ class ClipRecord(Value):
     first_pts: PTS of its first frame, where the source has lost those that were planned before it.
     encoder: what encoded it; decoder: "cuda" where frames were decoded on a GPU.
     node: the machine that made it, and Ray's id of the node where there is one.
+    package_version, ffmpeg_version: of what made it, or failed to.
     """
 
     clip: Clip
@@ -264,6 +265,8 @@ class ClipRecord(Value):
     sha256: str | None = None
     audio: dict[str, Any] | None = None
     encode_seconds: float = 0.0
+    package_version: str | None = None
+    ffmpeg_version: str | None = None
 
     @property
     def start_pts(self) -> int:
@@ -309,7 +312,10 @@ class SourceStatus(StrEnum):
 
 
 class SourceRecord(Value):
-    """How one source ended; its presence with all chunk records makes a resume free."""
+    """How one source ended; its presence with all chunk records makes a resume free.
+
+    package_version, ffmpeg_version: of what opened it; None where nothing got that far.
+    """
 
     key: str
     uri: str
@@ -321,6 +327,8 @@ class SourceRecord(Value):
     reason: str | None = None
     failure: Failure | None = None
     source: Source | None = None
+    package_version: str | None = None
+    ffmpeg_version: str | None = None
 
 
 class ProbedSource(Value):

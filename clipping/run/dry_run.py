@@ -15,7 +15,7 @@ from clipping.errors import ClippingError
 from clipping.ffmpeg.binary import ffmpeg_path, ffmpeg_version
 from clipping.ffmpeg.encoders import bit_rate_for
 from clipping.ffmpeg.filters import even_size
-from clipping.models import Chunk, Failure, ProbedSource, SourceFile
+from clipping.models import Chunk, ClipStatus, Failure, ProbedSource, SourceFile, SourceRecord
 from clipping.run.chunk import plan_chunks, probe_file
 from clipping.run.preparation import found_by
 from clipping.run.summary import absent
@@ -52,6 +52,8 @@ class _Forecast:
     without_clips: int = 0
     failures: list[str] = field(default_factory=list[str])
     warnings: list[str] = field(default_factory=list[str])
+    known_failures: list[str] = field(default_factory=list[str])
+    failed_clips: int = 0
     clips: int = 0
     absent: int = 0
     stretches: int = 0
@@ -60,19 +62,23 @@ class _Forecast:
     seconds: float = 0.0
     bytes: float = 0.0
 
-    def look(self, file: SourceFile) -> ProbedSource | None:
-        """Probe a source, unless it is done: then None."""
-        if self.earlier.finished(file, self.earlier.source_record(file.key)):
-            return None
+    def look(self, file: SourceFile) -> ProbedSource | SourceRecord:
+        """Probe a source, unless it is done: then its record."""
+        finished = self.earlier.finished(file, self.earlier.source_record(file.key))
+        if finished:
+            return finished[0]
         try:
             return probe_file(file, self.config.execution)
         except ClippingError as error:
             return ProbedSource(file=file, failure=Failure.of(error))
 
-    def add(self, probed: ProbedSource | None) -> None:
+    def add(self, probed: ProbedSource | SourceRecord) -> None:
         """Count a source."""
-        if probed is None:
-            self.finished += 1
+        if isinstance(probed, SourceRecord):
+            if probed.failure is not None:
+                self.known_failures.append(probed.failure.message)
+            else:
+                self.finished += 1
             return
         if probed.failure is not None:
             self.failures.append(probed.failure.message)
@@ -90,6 +96,7 @@ class _Forecast:
             self.absent += sum(clip.count for clip in chunk.clips if not clip.frame_count)
             self.stretches += len(chunk.clips) - len(real)
             self.kept += sum(clip.id in kept for clip in real)
+            self.failed_clips += sum(c.status is ClipStatus.FAILED for c in kept.values())
             if len(kept) < len(chunk.clips):
                 self.chunks += 1
                 self.seconds += chunk.seconds
@@ -106,23 +113,26 @@ class _Forecast:
             yield f"  {self.without_clips} would give no clip: {why}"
         if failures:
             yield f"  {len(failures)} cannot be clipped:"
-            yield from (f"    {message}" for message in failures[:_FAILURES_SHOWN])
-            if len(failures) > _FAILURES_SHOWN:
-                yield f"    … and {len(failures) - _FAILURES_SHOWN} more"
+            yield from _some(failures)
+        if self.known_failures:
+            yield (
+                f"  {len(self.known_failures)} failed before and would not be opened again"
+                " (--retry-failed opens them):"
+            )
+            yield from _some(self.known_failures)
         if self.warnings:
             yield "  noticed in them:"
-            yield from (f"    {warning}" for warning in self.warnings[:_FAILURES_SHOWN])
-            if len(self.warnings) > _FAILURES_SHOWN:
-                yield f"    … and {len(self.warnings) - _FAILURES_SHOWN} more"
+            yield from _some(self.warnings)
         if found.passed_over:
             yield f"  {count(len(found.passed_over), 'other file')} passed over by extension"
 
     def work(self) -> Iterator[str]:
         """What would be made of it, and what it takes."""
         config = self.config
+        failed = f" {self.failed_clips} failed before," if self.failed_clips else ""
         yield (
-            f"{count(self.clips, 'clip')}, {self.kept} of them there already,"
-            f" {self.clips - self.kept} to make in {count(self.chunks, 'chunk')}"
+            f"{count(self.clips, 'clip')}, {self.kept - self.failed_clips} of them there already,"
+            f"{failed} {self.clips - self.kept} to make in {count(self.chunks, 'chunk')}"
         )
         if self.absent:
             yield absent(self.absent, self.stretches)
@@ -142,6 +152,12 @@ class _Forecast:
                 " are left"
             )
         yield f"nothing was written to {config.output}"
+
+
+def _some(failures: list[str]) -> Iterator[str]:
+    yield from (f"    {message}" for message in failures[:_FAILURES_SHOWN])
+    if len(failures) > _FAILURES_SHOWN:
+        yield f"    … and {len(failures) - _FAILURES_SHOWN} more"
 
 
 def _held_seconds(chunk: Chunk) -> float:
