@@ -7,6 +7,7 @@ The earlier of these wins. An environment variable is called like the setting, w
 from __future__ import annotations
 
 import json
+import os
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, ValidationError
@@ -66,7 +67,7 @@ class Settings(BaseSettings, Recipe, Execution):  # pyright: ignore[reportIncomp
             recipe=Recipe(**{k: getattr(self, k) for k in Recipe.model_fields}),
             execution=Execution(**{k: getattr(self, k) for k in Execution.model_fields}),
             input=tuple(self.input),
-            output=self.output,
+            output=os.path.expanduser(self.output),
         )
 
 

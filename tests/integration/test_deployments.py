@@ -194,16 +194,27 @@ def ray_cluster(site: Site) -> Iterator[str]:
 
 
 def test_a_ray_cluster_runs_the_pulled_code(site: Site, ray_cluster: str, tmp_path: Path) -> None:
-    """The flow brings its packages to nodes whose own could not even be imported.
+    """From the form, clip-gpu runs on the cluster it was deployed for, with `encoder: auto`.
 
-    As deployed, clip-gpu encodes with NVENC where a node has it; here the CPU does it all.
+    The form posts every default beside the deployment's parameters. The flow brings its packages
+    to nodes whose own could not even be imported; NVENC has no node here, the CPU does it all.
     """
-    asked = {"CLIPPING_ENCODER": "auto", "CLIPPING_NVENC_RESOURCE": "nvenc"}
-    variables = {"env": {"CLIPPING_RAY_ADDRESS": ray_cluster, **asked}}
-    given = {"input": [str(site.videos)], "output": str(tmp_path / "out")}
-    run = site.ended(site.start("clip-gpu", variables, **given))
+    site.prefect("deploy", "--name", "clip-gpu", CLIPPING_RAY_ADDRESS=ray_cluster)
+    posted = site.form("clip-gpu", input=[str(site.videos)], output=str(tmp_path / "out"))
+    assert posted["recipe"]["clip_len_s"] == 10  # a default
+    run = site.ended(site.start("clip-gpu", **posted))
     assert run["state"]["type"] == "COMPLETED", run["state"]["message"]
     check_clips(tmp_path / "out", 10, 10)
+    assert "10 s every 10 s, auto," in site.artifacts(run["id"])["clip-summary"]["data"]
+    # A Ray client was there.
+    assert list(Path(f"/tmp/ray-{os.getpid()}").glob("session_latest/logs/ray_client_server_23*"))
+
+
+def test_each_deployment_has_an_output_that_outlives_its_runs(site: Site) -> None:
+    """The form shows it; each its own, since another recipe would replace the clips."""
+    names = ("clip-nightly", "clip-local", "clip-gpu")
+    outputs = [site.deployment(name)["parameters"]["output"] for name in names]
+    assert outputs == [str(site.clips), f"{site.clips}-local", f"{site.clips}-gpu"]
 
 
 def test_no_gpu_is_told_at_once(site: Site, tmp_path: Path) -> None:
@@ -233,6 +244,9 @@ def test_a_users_mistake_is_told_without_a_traceback(site: Site, tmp_path: Path)
     assert logs
     assert not [log for log in logs if "Traceback" in log["message"]]
     assert site.task_runs(run["id"]) == []
+    run = site.run("clip-nightly", output="clips")
+    assert run["state"]["type"] == "FAILED"
+    assert run["state"]["message"].startswith("output 'clips' is relative")
 
 
 @pytest.fixture
