@@ -101,6 +101,8 @@ def _in_a_line(error: ValidationError) -> str:
         name = ".".join(str(p) for p in detail["loc"])
         message = detail["msg"].removeprefix("Value error, ")
         message = message[:1].lower() + message[1:]
+        if detail["type"] == "string_unicode":
+            message = "is not valid UTF-8; rename it"
         given = detail.get("input")
         shown = f" (given: {given!r})" if name and not isinstance(given, dict) else ""
         parts.append(f"{name}: {message}{shown}" if name else message)

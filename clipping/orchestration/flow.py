@@ -20,6 +20,7 @@ from clipping.orchestration.task_window import ConnectedRayTaskRunner
 from clipping.orchestration.tasks import is_retried, probe_sources, transcode_chunks
 from clipping.run.preparation import require_absolute
 from clipping.run.progress import current_view
+from clipping.run.stopping import keep_interrupting
 from clipping.run.summary import about, closing_lines, verdict
 
 __all__ = ["clip_flow"]
@@ -51,6 +52,7 @@ def clip_flow(
 
     """
     without_known_failures()
+    keep_interrupting()
     view = current_view() or flow_run_view()
     try:
         config = resolve(recipe, execution, input=input, output=output)
