@@ -66,7 +66,7 @@ def test_frames_too_far_apart_are_told(make: Make, tmp_path: Path) -> None:
     assert [c.status for c in made.clips] == alternating[:-1]
     assert sum(c.clip.count for c in made.clips) == 11 * 30 + 1
     assert [c.frames for c in made.clips if c.frames] == [1] * len(slow)
-    assert "0.00333333 frames/s can hardly be true" in made.source.warnings[0]
+    assert "frames/s can hardly be true" in made.source.warnings[0]
 
 
 def test_an_eternity_is_refused(tmp_path: Path) -> None:
