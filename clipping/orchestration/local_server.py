@@ -6,6 +6,7 @@ One that is killed during the work is started again, on the same port: Prefect's
 what they could not say meanwhile.
 """
 
+import errno
 import importlib
 import os
 import re
@@ -186,8 +187,10 @@ def writable_home() -> str | None:
     """
     home = _home()
     try:
+        if not home.is_absolute():
+            raise FileNotFoundError(errno.ENOENT, "there is no HOME")
         home.mkdir(parents=True, exist_ok=True)
-        if home.is_absolute() and os.access(home, os.W_OK):
+        if os.access(home, os.W_OK):
             return None
         reason = "cannot be written"
     except OSError as error:
