@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import socket
 import tempfile
 from pathlib import Path
 
 import pytest
 
-from clipping.orchestration.local_server import why_ended, writable_home
+from clipping.errors import ClippingError
+from clipping.orchestration.local_server import require_answer, why_ended, writable_home
 
 # What a real server said, shortened: the database of a newer version, none at all, no room.
 NEWER = """
@@ -78,3 +80,14 @@ def test_where_home_cannot_be_written_a_temporary_folder_takes_its_place(
     monkeypatch.setenv("PREFECT_HOME", "")
     writable_home()
     assert Path(os.environ["PREFECT_HOME"]) == other
+
+
+def test_a_configured_server_that_is_not_there_is_told_before_ray_is_started() -> None:
+    """With its address and the way round it."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{probe.getsockname()[1]}/api"
+    with pytest.raises(ClippingError, match=r"does not answer: .*refused") as raised:
+        require_answer(url)
+    assert url in raised.value.message
+    assert "unset PREFECT_API_URL" in raised.value.message
