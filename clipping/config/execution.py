@@ -163,6 +163,14 @@ class Execution(BaseModel):
         le=_DAY,
         description="Kill an ffmpeg process that makes no progress for this many seconds.",
     )
+    ffmpeg_memory_gb: float = Field(
+        default=0.0,
+        ge=0,
+        le=10_000,
+        description="The most memory in GB that one ffmpeg process may take before it is killed; 0 "
+        "means 80% of what its node has. Pictures larger than 8K are encoded one at a time on "
+        "each node.",
+    )
     extensions: Annotated[
         list[str], NoDecode, BeforeValidator(_listed), AfterValidator(_extensions)
     ] = Field(

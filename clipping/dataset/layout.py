@@ -23,6 +23,7 @@ __all__ = [
     "meta_name",
     "own_folders",
     "record_name",
+    "run_name",
     "shard_manifest",
     "source_record_name",
 ]
@@ -53,6 +54,11 @@ def shard_manifest(shard: str) -> str:
 def manifest_name(shard: str) -> str:
     """Where a run's manifest lies below the output."""
     return f"{MANIFESTS}/{shard_manifest(shard)}" if shard else MANIFEST
+
+
+def run_name(shard: str) -> str:
+    """Where the id of the flow run that works on the output lies meanwhile."""
+    return f".flow-run-{shard_label(shard)}"
 
 
 def own_folders(output: str) -> list[str]:

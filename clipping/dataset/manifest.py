@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Self
@@ -11,6 +10,7 @@ from typing import Any, Self
 from clipping.dataset.clip_json import span_seconds
 from clipping.models import ClipRecord, SourceFile
 from clipping.storage.outputs import Output
+from clipping.storage.scratch import SweptFolder
 
 __all__ = ["MANIFEST_COLUMNS", "Manifest", "clip_row"]
 
@@ -88,7 +88,7 @@ class Manifest:
             [(name, getattr(self._arrow, kind)()) for name, kind in MANIFEST_COLUMNS]
         )
         self._output, self._name = output, name
-        self._folder = tempfile.TemporaryDirectory(prefix="clipping-manifest-")
+        self._folder = SweptFolder()
         self._path = Path(self._folder.name) / "manifest.parquet"
         self._schema = schema
         self._writer: Any = self._parquet.ParquetWriter(str(self._path), schema)

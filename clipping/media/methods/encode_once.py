@@ -17,6 +17,7 @@ from clipping.errors import ClippingError, FailureKind, FfmpegError, Verificatio
 from clipping.ffmpeg.commands import decode_command, encode_command, seek_target
 from clipping.ffmpeg.encoders import rate_for_frames
 from clipping.ffmpeg.filters import Picture, cpu_picture, gpu_picture
+from clipping.ffmpeg.memory import alone_if_large
 from clipping.ffmpeg.showinfo import Decoded
 from clipping.media.cut import EncodedSegment
 from clipping.media.method import Job
@@ -200,14 +201,15 @@ class EncodeOnce:
             if job.on_frames:
                 job.on_frames(total)
 
-        finished = job.reading.run(
-            command,
-            what=f"encoding frames {segment.first_frame} to {segment.end_frame - 1}",
-            on_frames=on_frames,
-            log=job.log,
-            stall_limit=job.execution.stall_timeout_s,
-            stop=job.stop,
-        )
+        with alone_if_large(video.width * video.height):
+            finished = job.reading.run(
+                command,
+                what=f"encoding frames {segment.first_frame} to {segment.end_frame - 1}",
+                on_frames=on_frames,
+                log=job.log,
+                stall_limit=job.execution.stall_timeout_s,
+                stop=job.stop,
+            )
         on_frames(segment.frame_count)
         return EncodedSegment.read(segment, path, video, finished.seconds), finished.damage
 
@@ -224,7 +226,8 @@ class EncodeOnce:
         )
         what = f"decoding frames {segment.first_frame} to {segment.end_frame - 1} again"
         try:
-            return decoded_times(command, what, self.job.reading.run)
+            with alone_if_large(video.width * video.height):
+                return decoded_times(command, what, self.job.reading.run)
         except FfmpegError as error:
             if not error.kind.is_clips_own:
                 raise
