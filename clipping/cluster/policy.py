@@ -173,7 +173,7 @@ class Policy:
         placement = (
             self.routes.gpu(bundle.chunks[0].avoid)
             if bundle.on_gpu
-            else self.routes.cpu(share, beside_gpu=True)
+            else self.routes.cpu(share, bundle.chunks[0].cpus, beside_gpu=True)
         )
         assert placement is not None
         self._making[bundle.name] = bundle

@@ -82,7 +82,8 @@ class Execution(BaseModel):
         default=1,
         ge=1,
         le=64,
-        description="Threads per encoder while there is work for every CPU.",
+        description="Threads per encoder, at least; the encoders of a chunk that cannot be split "
+        "far get up to 4.",
     )
     encode_batch_size: int = Field(
         default=16,
