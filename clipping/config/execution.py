@@ -121,6 +121,12 @@ class Execution(BaseModel):
         default=False,
         description="Retry clips that failed permanently (damaged input) in an earlier run.",
     )
+    prune: bool = Field(
+        default=False,
+        description="At the end of a run that has not failed, remove stale clips, their JSON and "
+        "their records: clips of another recipe, of a changed video, or of one that is gone. With "
+        "dry_run, list them.",
+    )
     retries: int = Field(
         default=2,
         ge=0,

@@ -15,8 +15,7 @@ from clipping.cluster.progress_store import ProgressStore
 from clipping.cluster.ray_session import connected
 from clipping.cluster.routing import Routes
 from clipping.config.run_config import RunConfig
-from clipping.dataset.layout import manifest_name
-from clipping.dataset.manifest import Manifest
+from clipping.dataset.coverage import Coverage
 from clipping.ffmpeg.binary import ffmpeg_path, ffmpeg_version
 from clipping.models import SourceFile
 from clipping.orchestration import WORKER_MODULES
@@ -26,6 +25,7 @@ from clipping.orchestration.scheduler import Scheduler
 from clipping.orchestration.task_window import TaskWindow
 from clipping.run.preparation import prepared
 from clipping.run.progress import Snapshot, View
+from clipping.run.summary import verdict
 from clipping.run.tally import Tally
 from clipping.run.tracker import Tracker
 
@@ -46,8 +46,8 @@ class ClipRun:
         """Do it. Raises UsageError for settings that cannot work; all else ends in the tally."""
         execution = self.config.execution
         with prepared(self.config) as work:
-            output = work.earlier.output
-            with Manifest(output, manifest_name(execution.shard)) as manifest:
+            assert work.earlier.tables is not None
+            with Coverage(work.earlier.tables, work.earlier.recipe_digest) as manifest:
                 tracker = Tracker(self.config, work.earlier, self.tally, manifest)
                 waiting = tracker.sort_out(work.found)
                 if waiting:
@@ -55,7 +55,11 @@ class ClipRun:
                     ffmpeg_version(ffmpeg_path(execution.ffmpeg_binary))
                     require_here(self.config)
                     self._work_off(waiting, tracker)
-                manifest.publish()
+                self.tally.holding = manifest.publish(
+                    [file.uri for file in work.found.sources],
+                    self.config.input,
+                    prune=execution.prune and verdict(self.tally, self.config) is None,
+                )
         self.tally.seconds = time.monotonic() - self.tally.began
         return self.tally
 

@@ -33,8 +33,9 @@ class Prepared:
 
     @property
     def may_have_work(self) -> bool:
-        """Whether a cluster will be needed, by a look at the first sources."""
-        sources = self.found.sources[:_SOURCES_LOOKED_AT]
+        """Whether a cluster will be needed, by a look at what the tables do not vouch for."""
+        sources = [file for file in self.found.sources if self.earlier.held(file) is None]
+        sources = sources[:_SOURCES_LOOKED_AT]
         if any(is_remote(uri) for uri in (*self.config.input, self.config.output)):
             return bool(sources)  # to find out takes as long as to start a cluster
         earlier = self.earlier

@@ -6,7 +6,8 @@ from collections.abc import Iterable
 
 from clipping.config.execution import allowed_failures
 from clipping.config.run_config import RunConfig
-from clipping.dataset.layout import MANIFEST, VIDEO_RECORDS
+from clipping.dataset.coverage import Holding
+from clipping.dataset.layout import CLIPS, FAILURES, MANIFEST
 from clipping.models import Failure
 from clipping.run.tally import Tally
 from clipping.wording import count
@@ -42,6 +43,7 @@ def closing_lines(tally: Tally, config: RunConfig) -> list[str]:
         )
     if tally.passed_over:
         lines.append(f"{count(tally.passed_over, 'other file')} passed over by extension")
+    lines += holding_lines(tally.holding)
     if tally.crashes:
         lines.append(
             f"{count(tally.crashes, 'worker')} died (killed, out of memory, or with their node);"
@@ -58,8 +60,43 @@ def closing_lines(tally: Tally, config: RunConfig) -> list[str]:
                 lines.append(f"    command: {failure.command}")
         more = sum(tally.kinds.values()) - len(shown)
         if more > 0:
-            lines.append(f"  … and {more} more, in {MANIFEST} and {VIDEO_RECORDS}/")
+            lines.append(f"  … and {more} more, in {FAILURES}")
     return lines
+
+
+def holding_lines(holding: Holding) -> list[str]:
+    """What the output holds besides this run's clips."""
+    lines: list[str] = []
+    if holding.elsewhere:
+        lines.append(
+            f"{MANIFEST} has {count(holding.clips, 'clip')}, {holding.elsewhere} of them of videos"
+            " that are not among the inputs of this run"
+        )
+    if len(holding.recipes) > 1:
+        shown = ", ".join(f"{digest} ({n})" for digest, n in holding.recipes.most_common(5))
+        more = " …" if len(holding.recipes) > 5 else ""
+        lines.append(f"they were made with {len(holding.recipes)} recipes: {shown}{more}")
+    if holding.removed:
+        lines.append(f"{count(holding.removed, 'stale clip')} removed")
+    if stale := sum(holding.stale.values()):
+        lines.append(
+            f"{count(stale, 'clip')} stale ({_by_reason(holding)}): see the column `stale` in"
+            f" {MANIFEST}; --prune removes them"
+        )
+    if holding.lost:
+        lines.append(
+            f"{count(holding.lost, 'recorded clip')} no longer there, or of another size; a run"
+            " over their videos makes them again"
+        )
+    if holding.unrecorded:
+        lines.append(
+            f"{count(holding.unrecorded, 'file')} in {CLIPS}/ without a record, not in {MANIFEST}"
+        )
+    return lines
+
+
+def _by_reason(holding: Holding) -> str:
+    return ", ".join(f"{n} {reason}" for reason, n in holding.stale.most_common())
 
 
 def verdict(tally: Tally, config: RunConfig) -> str | None:
@@ -128,6 +165,9 @@ def summary_markdown(tally: Tally, output: str, about: Iterable[tuple[str, str]]
         ("Clips failed", f"{tally.failed}"),
         ("Clips absent", f"{tally.absent}"),
         ("Clips with damage in the source", f"{tally.damaged}"),
+        ("Clips in the manifest", f"{tally.holding.clips}"),
+        ("Clips stale", f"{sum(tally.holding.stale.values())} {_in_brackets(tally.holding)}"),
+        ("Stale clips removed", f"{tally.holding.removed}"),
         ("Chunks", f"{tally.chunks} ({tally.chunks_done_before} done before)"),
         ("Seconds of clips made", f"{tally.made_seconds:.1f}"),
         ("Speed", f"{tally.speed():.2f}x real time"),
@@ -164,7 +204,7 @@ def summary_markdown(tally: Tally, output: str, about: Iterable[tuple[str, str]]
         if total > len(tally.failures):
             text += [
                 "",
-                f"The first {len(tally.failures)} of {total}; the manifest has all.",
+                f"The first {len(tally.failures)} of {total}; {FAILURES} has all.",
             ]
     if tally.reasons_empty:
         text += ["", "## Videos without clips", ""]
@@ -182,6 +222,10 @@ def summary_markdown(tally: Tally, output: str, about: Iterable[tuple[str, str]]
         if tally.warnings_total > len(tally.warnings):
             text += [f"- … {tally.warnings_total - len(tally.warnings)} more"]
     return "\n".join(text)
+
+
+def _in_brackets(holding: Holding) -> str:
+    return f"({_by_reason(holding)})" if holding.stale else ""
 
 
 def _cell(text: str) -> str:

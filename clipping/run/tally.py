@@ -8,8 +8,10 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
-from clipping.dataset.manifest import clip_row
-from clipping.models import ChunkRecord, ClipRecord, ClipStatus, Failure, SourceFile
+from clipping.dataset.coverage import Holding
+from clipping.dataset.manifest import Origin, clip_row
+from clipping.dataset.tables import HeldSource
+from clipping.models import ChunkRecord, ClipRecord, ClipStatus, Failure
 
 __all__ = ["Tally"]
 
@@ -51,32 +53,53 @@ class Tally:
     warnings_total: int = 0
     encoders: Counter[str] = field(default_factory=Counter[str])
     cluster_notes: list[str] = field(default_factory=list[str])
+    holding: Holding = field(default_factory=Holding)
 
     def add_chunk(
-        self, record: ChunkRecord, file: SourceFile, *, done_before: bool
+        self, record: ChunkRecord, origin: Origin, *, done_before: bool
     ) -> list[dict[str, Any]]:
-        """Count a finished chunk; its rows for the manifest."""
+        """Count a finished chunk of the video `origin`; its rows for the manifest."""
         self.chunks += 1
         self.chunks_done_before += done_before
         rows: list[dict[str, Any]] = []
         for clip in record.clips:
-            self._add_clip(clip, file)
-            rows.append(clip_row(clip, file, record.recipe_digest))
-        room = _ROWS_SHOWN - len(self.rows)
-        self.rows.extend(rows[: max(0, room)])
+            self._add_clip(clip, origin.key)
+            rows.append(clip_row(clip, origin, record.recipe_digest))
+        self.show(rows)
         if done_before:
             self.reused += sum(c.status is ClipStatus.WRITTEN for c in record.clips)
             return rows
         self.reused += record.reused
         self.frames_encoded += record.encoded_frames
         self.made_seconds += record.made_seconds
-        name = f"{file.key} chunk {record.chunk}"
+        name = f"{origin.key} chunk {record.chunk}"
         heapq.heappush(self.slowest, (record.seconds, name))
         if len(self.slowest) > _SLOWEST_SHOWN:
             heapq.heappop(self.slowest)
         return rows
 
-    def _add_clip(self, record: ClipRecord, file: SourceFile) -> None:
+    @property
+    def room(self) -> int:
+        """How many more rows are shown."""
+        return max(0, _ROWS_SHOWN - len(self.rows))
+
+    def show(self, rows: list[dict[str, Any]]) -> None:
+        """Keep rows for the table that Prefect shows, up to a bound."""
+        self.rows.extend(rows[: self.room])
+
+    def add_held(self, source: HeldSource) -> None:
+        """Count a video of which an earlier run's tables tell that it needs no work."""
+        self.planned += source.counted
+        self.written += source.written
+        self.reused += source.written
+        self.absent += source.counted - source.written
+        self.damaged += source.damaged
+        self.bytes_written += source.size
+        self.chunks += source.chunks
+        self.chunks_done_before += source.chunks
+        self.encoders.update({name or "unknown": n for name, n in source.encoders.items()})
+
+    def _add_clip(self, record: ClipRecord, key: str) -> None:
         if record.status is ClipStatus.WRITTEN:
             self.written += 1
             self.bytes_written += record.bytes
@@ -85,7 +108,7 @@ class Tally:
         elif record.status is ClipStatus.FAILED:
             self.failed += 1
             if record.failure:
-                self.add_failure(f"{file.key} clip {record.clip.number}", record.failure)
+                self.add_failure(f"{key} clip {record.clip.number}", record.failure)
         else:
             self.absent += 1
 

@@ -13,8 +13,9 @@ from typing import Any
 
 from clipping.cluster.chunk_queue import Waiting
 from clipping.config.run_config import RunConfig
+from clipping.dataset.coverage import Coverage
 from clipping.dataset.layout import source_record_name
-from clipping.dataset.manifest import Manifest
+from clipping.dataset.manifest import Origin
 from clipping.dataset.resume import EarlierWork, in_order, name_taken_by
 from clipping.errors import ClippingError, FailureKind, SourceError
 from clipping.media.methods.encode_once import work_of
@@ -43,12 +44,13 @@ _READS_AHEAD = 256
 
 @dataclass(slots=True)
 class _Underway:
-    """A source whose chunks are being made."""
+    """A source whose chunks are being made. is_complete: whether all of them are recorded."""
 
     source: Source
     chunks: int
     clips: int
     left: int
+    is_complete: bool = True
 
 
 @dataclass
@@ -58,7 +60,7 @@ class Tracker:
     config: RunConfig
     earlier: EarlierWork
     tally: Tally
-    manifest: Manifest
+    manifest: Coverage
     _underway: dict[str, _Underway] = field(default_factory=dict[str, _Underway])
 
     # What earlier runs did
@@ -70,15 +72,18 @@ class Tracker:
         for name, error in found.failed:
             self.tally.failed_sources += 1
             self.tally.add_failure(name, Failure.of(error))
+            self.manifest.fail(name, Failure.of(error))
         waiting: list[SourceFile] = []
-        for file, other, done in self._earlier_ends(found.sources):
+        for file, other, done in self._earlier_ends(self._not_held(found.sources)):
             if other:
                 message = (
                     f"{file.key}: that name belongs to {other} in this output; use another"
                     " output, or one input above both"
                 )
+                failure = Failure(kind=FailureKind.USAGE, message=message)
                 self.tally.failed_sources += 1
-                self.tally.add_failure(file.key, Failure(kind=FailureKind.USAGE, message=message))
+                self.tally.add_failure(file.key, failure)
+                self.manifest.fail(file.key, failure)
                 continue
             if done is None:
                 waiting.append(file)
@@ -86,9 +91,33 @@ class Tracker:
             record, chunks = done
             self._count_source(record)
             self.tally.planned += record.clips
+            origin = Origin.of(file, record.source.video if record.source else None)
             for chunk in chunks:
-                self._count_chunk(chunk, file, done_before=True)
+                self._count_chunk(chunk, origin, done_before=True)
+            if record.uri != file.uri:  # moved, or copied: it is looked for where it is now
+                record = record.model_copy(update={"uri": file.uri})
+                self._write(record)
+            self.manifest.end(record)
+        if waiting:
+            self.manifest.begin(waiting)
         return waiting
+
+    def _not_held(self, files: list[SourceFile]) -> list[SourceFile]:
+        """Count the sources of which the tables tell that they are done; the others."""
+        others: list[SourceFile] = []
+        held_keys: set[str] = set()
+        for file in files:
+            held = self.earlier.held(file)
+            record = held.record() if held else None
+            if held is None or record is None:
+                others.append(file)
+                continue
+            held_keys.add(file.key)
+            self._count_source(record)
+            self.tally.add_held(held)
+            self.manifest.keep(file)
+        self.tally.show(self.manifest.held.first_rows(held_keys, self.tally.room))
+        return others
 
     def _earlier_ends(
         self, files: list[SourceFile]
@@ -145,7 +174,8 @@ class Tracker:
         """Count a chunk that was made, or failed as a whole."""
         if record is None:
             record = self._lost_chunk(chunk, failure or SourceError("it gave no result"))
-        self._count_chunk(record, chunk.source.file, done_before=False)
+            self._underway[chunk.source.file.key].is_complete = False
+        self._count_chunk(record, _origin(chunk), done_before=False)
         self._end_chunk(chunk)
 
     def fail_source(self, file: SourceFile, failure: Failure) -> None:
@@ -171,7 +201,7 @@ class Tracker:
 
     def _count_done_chunk(self, chunk: Chunk, kept: dict[str, ClipRecord]) -> None:
         record = self._chunk_record(chunk, list(kept.values()))
-        self._count_chunk(record, chunk.source.file, done_before=True)
+        self._count_chunk(record, _origin(chunk), done_before=True)
         self._end_chunk(chunk)
 
     def _chunk_record(self, chunk: Chunk, records: list[ClipRecord]) -> ChunkRecord:
@@ -183,8 +213,8 @@ class Tracker:
             clips=in_order(chunk, records),
         )
 
-    def _count_chunk(self, record: ChunkRecord, file: SourceFile, *, done_before: bool) -> None:
-        rows = self.tally.add_chunk(record, file, done_before=done_before)
+    def _count_chunk(self, record: ChunkRecord, origin: Origin, *, done_before: bool) -> None:
+        rows = self.tally.add_chunk(record, origin, done_before=done_before)
         self.manifest.add(rows)
 
     def _end_chunk(self, chunk: Chunk) -> None:
@@ -201,7 +231,8 @@ class Tracker:
                 chunks=underway.chunks,
                 clips=underway.clips,
                 source=underway.source,
-            )
+            ),
+            is_complete=underway.is_complete,
         )
 
     def _source_record(self, file: SourceFile, status: SourceStatus, **more: Any) -> SourceRecord:
@@ -214,8 +245,12 @@ class Tracker:
             **more,
         )
 
-    def _end_source(self, record: SourceRecord) -> None:
+    def _end_source(self, record: SourceRecord, *, is_complete: bool = True) -> None:
         self._count_source(record)
+        self._write(record)
+        self.manifest.end(record, is_complete=is_complete)
+
+    def _write(self, record: SourceRecord) -> None:
         name = source_record_name(record.key)
         self.earlier.output.write_text(name, record.model_dump_json(indent=1))
 
@@ -232,3 +267,7 @@ class Tracker:
             tally.failed_sources += 1
             if record.failure:
                 tally.add_failure(record.key, record.failure)
+
+
+def _origin(chunk: Chunk) -> Origin:
+    return Origin.of(chunk.source.file, chunk.source.video)

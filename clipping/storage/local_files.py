@@ -91,12 +91,23 @@ class LocalOutput:
             os.fsync(target.fileno())
         return size, digest.hexdigest()
 
-    def fetch(self, name: str, path: Path) -> None:
-        """Copy a file to the local `path`."""
+    def open(self, name: str) -> BinaryIO | None:
+        """A file to read as it is now, even if it is replaced meanwhile; None if there is none."""
         try:
-            shutil.copyfile(self.location(name), path)
+            return open(self.location(name), "rb")
+        except (FileNotFoundError, NotADirectoryError):
+            return None
         except OSError as error:
             raise local_error("read", self.location(name), error) from None
+
+    def names_below(self, folder: str) -> list[str]:
+        """The files below `folder`, in folders within it too, relative to it."""
+        root = self.location(folder)
+        return [
+            os.path.relpath(os.path.join(where, name), root)
+            for where, _, names in os.walk(root)
+            for name in names
+        ]
 
     def remove(self, name: str) -> None:
         """Remove a file if it is there."""

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import tempfile
 from collections.abc import Generator, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from clipping.errors import FailureKind, StorageError
 from clipping.plan.shards import ALL
@@ -65,9 +67,20 @@ class ObjectOutput:
         object_store.write_file(self.location(name), path)
         return path.stat().st_size, digest
 
-    def fetch(self, name: str, path: Path) -> None:
-        """Copy an object to the local `path`."""
-        object_store.download(self.location(name), path)
+    def open(self, name: str) -> BinaryIO | None:
+        """A copy of an object to read, gone when it is closed; None if there is none."""
+        with tempfile.NamedTemporaryFile(prefix="clipping-manifest-") as copy:
+            try:
+                object_store.download(self.location(name), Path(copy.name))
+            except StorageError as error:
+                if error.kind is not FailureKind.NOT_FOUND:
+                    raise
+                return None
+            return open(copy.name, "rb")
+
+    def names_below(self, folder: str) -> list[str]:
+        """The objects below `folder`, relative to it, from one listing."""
+        return list(self.sizes(folder))
 
     def remove(self, name: str) -> None:
         """Remove an object if it is there."""

@@ -11,7 +11,7 @@ import os
 from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Protocol
+from typing import BinaryIO, Protocol
 
 from clipping.errors import FailureKind, StorageError, UsageError
 from clipping.plan.shards import shard_label
@@ -49,8 +49,12 @@ class Output(Protocol):
         """Publish the scratch file `path` as `name`; its size and SHA-256."""
         ...
 
-    def fetch(self, name: str, path: Path) -> None:
-        """Copy a file to the local `path`."""
+    def open(self, name: str) -> BinaryIO | None:
+        """A file to read as it is now, even if it is replaced meanwhile; None if there is none."""
+        ...
+
+    def names_below(self, folder: str) -> list[str]:
+        """The files below `folder`, in folders within it too, relative to it; one listing."""
         ...
 
     def remove(self, name: str) -> None:
