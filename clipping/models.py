@@ -220,6 +220,7 @@ class ClipRecord(Value):
     errors: why it failed or is absent; for a written clip, damage that it holds.
     encoder: what encoded it; decoder: "cuda" where frames were decoded on a GPU.
     node: the machine that made it, and Ray's id of the node where there is one.
+    package_version, ffmpeg_version: of what made it, or failed to.
     """
 
     clip: Clip
@@ -238,6 +239,8 @@ class ClipRecord(Value):
     sha256: str | None = None
     audio: dict[str, Any] | None = None
     encode_seconds: float = 0.0
+    package_version: str | None = None
+    ffmpeg_version: str | None = None
 
 
 class ChunkRecord(Value):
@@ -271,7 +274,10 @@ class SourceStatus(StrEnum):
 
 
 class SourceRecord(Value):
-    """How one source ended; its presence with all chunk records makes a resume free."""
+    """How one source ended; its presence with all chunk records makes a resume free.
+
+    package_version, ffmpeg_version: of what opened it; None where nothing got that far.
+    """
 
     key: str
     uri: str
@@ -283,6 +289,8 @@ class SourceRecord(Value):
     reason: str | None = None
     failure: Failure | None = None
     source: Source | None = None
+    package_version: str | None = None
+    ffmpeg_version: str | None = None
 
 
 class ProbedSource(Value):

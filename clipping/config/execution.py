@@ -115,11 +115,13 @@ class Execution(BaseModel):
     allow_failures: str = Field(
         default="0",
         description="How many clips and videos may fail before the run counts as failed: a "
-        "number (20) or a share (0.05 or 5%).",
+        "number (20) or a share (0.05 or 5%). What had failed before, and is not retried, does "
+        "not count.",
     )
     retry_failed: bool = Field(
         default=False,
-        description="Retry clips that failed permanently (damaged input) in an earlier run.",
+        description="Retry videos and clips that failed permanently (damaged input) in an "
+        "earlier run. A new version of the package or of ffmpeg retries them in any case.",
     )
     prune: bool = Field(
         default=False,

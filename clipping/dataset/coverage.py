@@ -50,12 +50,13 @@ class Holding:
     """What an output holds after a run.
 
     clips: written ones, superseded ones not; recipes: these by their recipe's digest; elsewhere:
-    those of videos outside the run. stale: clips with a file by why they are; removed: how many
-    of these were. lost: clips whose file is not there as it was recorded; unrecorded: files of
-    clips that nothing is recorded of.
+    those of videos outside the run; failed: clips that failed. stale: clips with a file by why
+    they are; removed: how many of these were. lost: clips whose file is not there as it was
+    recorded; unrecorded: files of clips that nothing is recorded of.
     """
 
     clips: int = 0
+    failed: int = 0
     elsewhere: int = 0
     recipes: Counter[str] = field(default_factory=Counter[str])
     stale: Counter[str] = field(default_factory=Counter[str])
@@ -97,6 +98,7 @@ class Coverage:
         self._before: dict[str, tuple[str | None, str | None]] = {}
         self._pruned: dict[str, set[str]] = {}
         self._prunes = False
+        self._listed: list[dict[str, Any]] | None = None
         self._is_changed = not held.is_whole
 
     def __enter__(self) -> Self:
@@ -177,6 +179,33 @@ class Coverage:
         clips instead; looks: whether to look for the videos outside the run. Raises StorageError.
         """
         self._prunes = prune
+        self._gather(present, searched, looks=looks)
+        if self._pruned:
+            remove_records(self._output, self._chunks(), self._pruned)
+        if self._is_changed:
+            facts = {"clipping.time": str(self.held.next_time())}
+            self._sources.publish(facts)
+            self._failures.publish()
+            self._manifest.publish(facts)
+        self.held.remove_notes()
+        return self._holding
+
+    def expect(self, file: SourceFile, clips: set[str] | None) -> None:
+        """What a run would make of a video: these clips, by id; None if it would fail."""
+        ended = Ended.FAILED if clips is None else Ended.MADE
+        now = Now(file.fingerprint, self._digest or "", ended, clips=clips or set())
+        self._now[file.key] = now
+
+    def would_remove(
+        self, present: Sequence[str] = (), searched: Sequence[str] = ()
+    ) -> list[dict[str, Any]]:
+        """The stale clips, after what is expected: some columns of their rows. Writes nothing."""
+        self._prunes, self._listed = True, []
+        self._gather(present, searched, looks=True)
+        return self._listed
+
+    def _gather(self, present: Sequence[str], searched: Sequence[str], *, looks: bool) -> None:
+        """Take in what other runs' tables and records tell."""
         for recorded in _batches(recorded_sources(self.held, self._now), _AT_ONCE):
             uris = {each.record.key: each.record.uri for each in recorded}
             gone = vanished(uris, present, searched) if looks else set[str]()
@@ -192,15 +221,6 @@ class Coverage:
             self._take_unaccounted(clips, standing)
         for table in self.held.source_rows():
             self._carry_sources(table, standing)
-        if self._pruned:
-            remove_records(self._output, self._chunks(), self._pruned)
-        if self._is_changed:
-            facts = {"clipping.time": str(self.held.next_time())}
-            self._sources.publish(facts)
-            self._failures.publish()
-            self._manifest.publish(facts)
-        self.held.remove_notes()
-        return self._holding
 
     def _standing(self, gone: set[str] | None) -> Standing:
         return Standing(self._now, self._before, gone, self.held.sizes)
@@ -336,6 +356,7 @@ class Coverage:
         holding = self._holding
         if row["stale"] is not None and row["bytes"]:
             holding.stale[row["stale"]] += 1
+        holding.failed += row["status"] == ClipStatus.FAILED
         if row["status"] == ClipStatus.WRITTEN:
             holding.clips += 1
             holding.recipes[row["recipe_digest"]] += 1
@@ -343,6 +364,9 @@ class Coverage:
 
     def _remove(self, rows: list[dict[str, Any]]) -> None:
         if not rows:
+            return
+        if self._listed is not None:
+            self._listed += rows
             return
         self._is_changed = True
         remove_clips(self._output, rows)

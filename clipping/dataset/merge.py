@@ -33,7 +33,9 @@ def merge_manifests(output: Output) -> str:
         with Coverage(held, None) as coverage:
             holding = coverage.publish(looks=False)
     where = output.location(MANIFEST)
-    return f"{count(holding.clips, 'clip')} of {count(shards, 'shard')} in {where}"
+    told = f", {holding.failed} of them failed" if holding.failed else ""
+    clips = count(holding.clips + holding.failed, "clip")
+    return f"{clips} of {count(shards, 'shard')} in {where}{told}"
 
 
 def _complete(there: set[str], where: str) -> int:

@@ -18,7 +18,7 @@ from clipping.orchestration.run import ClipRun
 from clipping.orchestration.task_window import ConnectedRayTaskRunner
 from clipping.orchestration.tasks import is_retried, probe_sources, transcode_chunks
 from clipping.run.progress import current_view
-from clipping.run.summary import about, closing_lines, verdict
+from clipping.run.summary import about, closing_lines, outcome, verdict
 
 __all__ = ["clip_flow"]
 
@@ -59,7 +59,7 @@ def clip_flow(
     publish_artifacts(tally, config, about(config, version))
     failed, lines = verdict(tally, config), closing_lines(tally, config)
     view.say([*lines, f"Failed: {failed}"] if failed else lines)
-    return Failed(message=failed) if failed else Completed(message=lines[0])
+    return Failed(message=failed) if failed else Completed(message=outcome(tally, config))
 
 
 def _tuned(config: RunConfig) -> tuple[Any, Any]:

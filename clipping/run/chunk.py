@@ -15,7 +15,7 @@ from clipping.dataset.mp4_files import Mp4Files
 from clipping.dataset.resume import EarlierWork
 from clipping.dataset.sink import ClipSink, Effort
 from clipping.errors import BundleError, ClippingError, FailureKind
-from clipping.ffmpeg.binary import ffmpeg_path, ffmpeg_version
+from clipping.ffmpeg.binary import ffmpeg_path
 from clipping.ffmpeg.encoders import candidates
 from clipping.media.method import Job
 from clipping.media.methods.encode_once import EncodeOnce, scratch_bytes
@@ -125,7 +125,7 @@ def make_chunk(
         earlier = EarlierWork.of_chunk(config, output, chunk)
     else:
         earlier = EarlierWork.among(config, output, existing_sizes)
-    sink: ClipSink = Mp4Files(chunk, earlier, ffmpeg_version(binary))
+    sink: ClipSink = Mp4Files(chunk, earlier)
     existing = sink.existing()
     wanted = [clip for clip in chunk.clips if clip.id not in existing]
     made: list[ClipRecord] = []

@@ -10,12 +10,14 @@ from dataclasses import dataclass, field
 from clipping.cluster.placement import cpu_placement, gpu_placement
 from clipping.cluster.resources import Cluster
 from clipping.config.run_config import RunConfig
+from clipping.dataset.coverage import Coverage
+from clipping.dataset.layout import clip_name
 from clipping.dataset.resume import EarlierWork
 from clipping.errors import ClippingError
 from clipping.ffmpeg.binary import ffmpeg_path, ffmpeg_version
 from clipping.ffmpeg.encoders import bit_rate_for
 from clipping.ffmpeg.filters import even_size
-from clipping.models import Chunk, Failure, ProbedSource, SourceFile
+from clipping.models import Chunk, ClipStatus, Failure, ProbedSource, SourceFile, SourceRecord
 from clipping.run.chunk import plan_chunks, probe_file
 from clipping.run.preparation import found_by
 from clipping.storage.discover import Found
@@ -34,11 +36,13 @@ def describe(config: RunConfig) -> list[str]:
     """
     ffmpeg_version(ffmpeg_path(config.execution.ffmpeg_binary))
     found = found_by(config)
-    forecast = _Forecast(config, EarlierWork.of(config, open_output(config.output)))
+    output = open_output(config.output, config.execution.shard)
+    forecast = _Forecast(config, EarlierWork.of(config, output))
     with ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as pool:
         for probed in pool.map(forecast.look, found.sources):
             forecast.add(probed)
-    return [*forecast.videos(found), *forecast.work()]
+    stale = forecast.stale(found) if config.execution.prune else ()
+    return [*forecast.videos(found), *forecast.work(), *stale, forecast.last_line]
 
 
 @dataclass(slots=True)
@@ -50,36 +54,50 @@ class _Forecast:
     finished: int = 0
     without_clips: int = 0
     failures: list[str] = field(default_factory=list[str])
+    known_failures: list[str] = field(default_factory=list[str])
+    failed_clips: int = 0
     clips: int = 0
     kept: int = 0
     chunks: int = 0
     seconds: float = 0.0
     bytes: float = 0.0
+    expected: list[tuple[SourceFile, set[str] | None]] = field(
+        default_factory=list[tuple[SourceFile, set[str] | None]]
+    )
 
-    def look(self, file: SourceFile) -> ProbedSource | None:
-        """Probe a source, unless it is done: then None."""
-        if self.earlier.finished(file, self.earlier.source_record(file.key)):
-            return None
+    def look(self, file: SourceFile) -> ProbedSource | SourceRecord:
+        """Probe a source, unless it is done: then its record."""
+        finished = self.earlier.finished(file, self.earlier.source_record(file.key))
+        if finished:
+            return finished[0]
         try:
             return probe_file(file, self.config.execution)
         except ClippingError as error:
             return ProbedSource(file=file, failure=Failure.of(error))
 
-    def add(self, probed: ProbedSource | None) -> None:
+    def add(self, probed: ProbedSource | SourceRecord) -> None:
         """Count a source."""
-        if probed is None:
-            self.finished += 1
+        if isinstance(probed, SourceRecord):
+            if probed.failure is not None:
+                self.known_failures.append(probed.failure.message)
+            else:
+                self.finished += 1
             return
         if probed.failure is not None:
             self.failures.append(probed.failure.message)
+            self.expected.append((probed.file, None))
             return
         config = self.config
         planned = plan_chunks(probed, config.recipe, config.execution.num_clips_per_chunk)
         self.without_clips += not planned
+        if config.execution.prune:
+            ids = {clip.id for chunk in planned for clip in chunk.clips}
+            self.expected.append((probed.file, ids))
         for chunk in planned:
             kept = self.earlier.done_clips(chunk)
             self.clips += len(chunk.clips)
             self.kept += len(kept)
+            self.failed_clips += sum(c.status is ClipStatus.FAILED for c in kept.values())
             if len(kept) < len(chunk.clips):
                 self.chunks += 1
                 self.seconds += chunk.seconds
@@ -96,18 +114,23 @@ class _Forecast:
             yield f"  {self.without_clips} would give no clip: {why}"
         if failures:
             yield f"  {len(failures)} cannot be clipped:"
-            yield from (f"    {message}" for message in failures[:_FAILURES_SHOWN])
-            if len(failures) > _FAILURES_SHOWN:
-                yield f"    … and {len(failures) - _FAILURES_SHOWN} more"
+            yield from _some(failures)
+        if self.known_failures:
+            yield (
+                f"  {len(self.known_failures)} failed before and would not be opened again"
+                " (--retry-failed opens them):"
+            )
+            yield from _some(self.known_failures)
         if found.passed_over:
             yield f"  {count(len(found.passed_over), 'other file')} passed over by extension"
 
     def work(self) -> Iterator[str]:
         """What would be made of it, and what it takes."""
         config = self.config
+        failed = f" {self.failed_clips} failed before," if self.failed_clips else ""
         yield (
-            f"{count(self.clips, 'clip')}, {self.kept} of them there already,"
-            f" {self.clips - self.kept} to make in {count(self.chunks, 'chunk')}"
+            f"{count(self.clips, 'clip')}, {self.kept - self.failed_clips} of them there already,"
+            f"{failed} {self.clips - self.kept} to make in {count(self.chunks, 'chunk')}"
         )
         yield (
             f"{self.seconds:.1f} s of video to encode with {config.recipe.encoder};"
@@ -124,7 +147,30 @@ class _Forecast:
                 f" {int(config.execution.num_cpus_per_worker)} CPUs when fewer chunks than CPUs"
                 " are left"
             )
-        yield f"nothing was written to {config.output}"
+
+    def stale(self, found: Found) -> Iterator[str]:
+        """The clips that would be removed."""
+        assert self.earlier.tables is not None
+        with Coverage(self.earlier.tables, self.earlier.recipe_digest) as coverage:
+            for file, clips in self.expected:
+                coverage.expect(file, clips)
+            rows = coverage.would_remove([file.uri for file in found.sources], self.config.input)
+        rows = [row for row in rows if row["bytes"]]
+        failing = " unless the run fails" if self.failures else ""
+        yield f"{count(len(rows), 'stale clip')} would be removed{failing}"
+        for row in rows:
+            yield f"  {clip_name(row['clip'])} ({row['source']}: {row['stale']})"
+
+    @property
+    def last_line(self) -> str:
+        """Said of every dry run."""
+        return f"nothing was written to {self.config.output}"
+
+
+def _some(failures: list[str]) -> Iterator[str]:
+    yield from (f"    {message}" for message in failures[:_FAILURES_SHOWN])
+    if len(failures) > _FAILURES_SHOWN:
+        yield f"    … and {len(failures) - _FAILURES_SHOWN} more"
 
 
 def _held_seconds(chunk: Chunk) -> float:

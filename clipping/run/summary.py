@@ -12,9 +12,10 @@ from clipping.models import Failure
 from clipping.run.tally import Tally
 from clipping.wording import count
 
-__all__ = ["about", "closing_lines", "summary_lines", "summary_markdown", "verdict"]
+__all__ = ["about", "closing_lines", "outcome", "summary_lines", "summary_markdown", "verdict"]
 
 _FAILURES_SAID = 10
+_KNOWN_SAID = 3
 
 
 def about(config: RunConfig, ffmpeg: str) -> list[tuple[str, str]]:
@@ -49,10 +50,8 @@ def closing_lines(tally: Tally, config: RunConfig) -> list[str]:
             f"{count(tally.crashes, 'worker')} died (killed, out of memory, or with their node);"
             " what they held was submitted again"
         )
-    if tally.failed or tally.failed_sources:
-        lines.append(
-            f"{count(tally.failed, 'clip')} and {count(tally.failed_sources, 'video')} failed:"
-        )
+    if tally.new_failures:
+        lines.append(f"{_new_failures(tally)} failed:")
         shown = tally.failures[:_FAILURES_SAID]
         for name, failure in shown:
             lines.append(f"  {_named(name, failure)}")
@@ -61,6 +60,13 @@ def closing_lines(tally: Tally, config: RunConfig) -> list[str]:
         more = sum(tally.kinds.values()) - len(shown)
         if more > 0:
             lines.append(f"  … and {more} more, in {FAILURES}")
+    if tally.known:
+        said = [_named(name, failure) for name, failure in tally.known_failures[:_KNOWN_SAID]]
+        more = [f"and {tally.known - len(said)} more"] if tally.known > len(said) else []
+        lines.append(
+            f"{tally.known} failed before ({'; '.join([*said, *more])}), {tally.new_failures} new;"
+            " --retry-failed tries again what failed before"
+        )
     return lines
 
 
@@ -99,24 +105,42 @@ def _by_reason(holding: Holding) -> str:
     return ", ".join(f"{n} {reason}" for reason, n in holding.stale.most_common())
 
 
+def outcome(tally: Tally, config: RunConfig) -> str:
+    """What Prefect says of a run that did not fail, in one line."""
+    line = summary_lines(tally, config.output)[0]
+    return f"{line}; {tally.known} failed before, {tally.new_failures} new" if tally.known else line
+
+
+def _new_failures(tally: Tally) -> str:
+    clips = tally.failed - tally.failed_before
+    videos = tally.failed_sources - tally.failed_sources_before
+    return f"{count(clips, 'clip')} and {count(videos, 'video')}"
+
+
 def verdict(tally: Tally, config: RunConfig) -> str | None:
-    """Why the run failed, or None."""
+    """Why the run failed, or None.
+
+    What an earlier run had told of, and is as it was, makes no run fail again.
+    """
     if problems := tally.problems():
         return "; ".join(problems)
-    failures = tally.failed + tally.failed_sources
+    failures = tally.new_failures
     allowed = allowed_failures(
         config.execution.allow_failures, tally.planned + tally.failed_sources
     )
     if failures > allowed:
+        before = f", {tally.known} failed before" if tally.known else ""
         return (
-            f"{count(tally.failed, 'clip')} and {count(tally.failed_sources, 'video')} failed"
-            f" ({allowed} allowed); everything else is in {config.output}"
+            f"{_new_failures(tally)} failed ({allowed} allowed){before};"
+            f" everything else is in {config.output}"
         )
-    if not tally.written and not failures:
-        if not tally.empty:
-            return "0 clips: the input holds no videos"
+    if tally.written or failures:
+        return None
+    if tally.empty > tally.empty_before:
         why = config.recipe.span_source.why_none()
         return f"0 clips: {count(tally.empty, 'video')} gave none, {why}"
+    if not (tally.empty or tally.known):
+        return "0 clips: the input holds no videos"
     return None
 
 
@@ -163,6 +187,7 @@ def summary_markdown(tally: Tally, output: str, about: Iterable[tuple[str, str]]
             f"{tally.written} ({made} made now, {tally.reused} there already)",
         ),
         ("Clips failed", f"{tally.failed}"),
+        ("Failed before", f"{tally.known} of the failed clips and videos, not tried again"),
         ("Clips absent", f"{tally.absent}"),
         ("Clips with damage in the source", f"{tally.damaged}"),
         ("Clips in the manifest", f"{tally.holding.clips}"),
@@ -206,6 +231,11 @@ def summary_markdown(tally: Tally, output: str, about: Iterable[tuple[str, str]]
                 "",
                 f"The first {len(tally.failures)} of {total}; {FAILURES} has all.",
             ]
+    if tally.known_failures:
+        text += ["", "## What failed before", ""]
+        text += [f"- {_named(name, f)}" for name, f in tally.known_failures]
+        if tally.known > len(tally.known_failures):
+            text += [f"- … {tally.known - len(tally.known_failures)} more"]
     if tally.reasons_empty:
         text += ["", "## Videos without clips", ""]
         text += [f"- {n} x {reason}" for reason, n in tally.reasons_empty.most_common(10)]

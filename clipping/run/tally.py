@@ -5,6 +5,7 @@ from __future__ import annotations
 import heapq
 import time
 from collections import Counter
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,15 +23,22 @@ _SLOWEST_SHOWN = 5
 
 @dataclass(slots=True)
 class Tally:
-    """What became of everything: numbers that must add up, and a bounded choice of details."""
+    """What became of everything: numbers that must add up, and a bounded choice of details.
+
+    failed_before, failed_sources_before, empty_before: how many of them an earlier run had told
+    of already. failures: the new ones; known_failures: those of an earlier run.
+    """
 
     sources: int = 0
     clipped: int = 0
     empty: int = 0
     failed_sources: int = 0
+    failed_sources_before: int = 0
+    empty_before: int = 0
     planned: int = 0
     written: int = 0
     failed: int = 0
+    failed_before: int = 0
     absent: int = 0
     reused: int = 0
     damaged: int = 0
@@ -45,6 +53,7 @@ class Tally:
     began: float = field(default_factory=time.monotonic)
     seconds: float = 0.0
     failures: list[tuple[str, Failure]] = field(default_factory=list[tuple[str, Failure]])
+    known_failures: list[tuple[str, Failure]] = field(default_factory=list[tuple[str, Failure]])
     kinds: Counter[str] = field(default_factory=Counter[str])
     reasons_empty: Counter[str] = field(default_factory=Counter[str])
     rows: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
@@ -56,14 +65,22 @@ class Tally:
     holding: Holding = field(default_factory=Holding)
 
     def add_chunk(
-        self, record: ChunkRecord, origin: Origin, *, done_before: bool
+        self,
+        record: ChunkRecord,
+        origin: Origin,
+        *,
+        done_before: bool,
+        known: Collection[str] = (),
     ) -> list[dict[str, Any]]:
-        """Count a finished chunk of the video `origin`; its rows for the manifest."""
+        """Count a finished chunk of the video `origin`; its rows for the manifest.
+
+        known: ids of clips whose failure an earlier run had told of.
+        """
         self.chunks += 1
         self.chunks_done_before += done_before
         rows: list[dict[str, Any]] = []
         for clip in record.clips:
-            self._add_clip(clip, origin.key)
+            self._add_clip(clip, origin.key, before=done_before or clip.clip.id in known)
             rows.append(clip_row(clip, origin, record.recipe_digest))
         self.show(rows)
         if done_before:
@@ -99,7 +116,7 @@ class Tally:
         self.chunks_done_before += source.chunks
         self.encoders.update({name or "unknown": n for name, n in source.encoders.items()})
 
-    def _add_clip(self, record: ClipRecord, key: str) -> None:
+    def _add_clip(self, record: ClipRecord, key: str, *, before: bool) -> None:
         if record.status is ClipStatus.WRITTEN:
             self.written += 1
             self.bytes_written += record.bytes
@@ -107,16 +124,37 @@ class Tally:
             self.encoders[record.encoder or "unknown"] += 1
         elif record.status is ClipStatus.FAILED:
             self.failed += 1
+            self.failed_before += before
             if record.failure:
-                self.add_failure(f"{key} clip {record.clip.number}", record.failure)
+                name = f"{key} clip {record.clip.number}"
+                self.add_failure(name, record.failure, before=before)
         else:
             self.absent += 1
 
-    def add_failure(self, name: str, failure: Failure) -> None:
-        """Keep a failure's reason, up to a bound, and count its kind."""
-        self.kinds[failure.kind.value] += 1
-        if len(self.failures) < _FAILURES_SHOWN:
-            self.failures.append((name, failure))
+    def add_failed_source(self, name: str, failure: Failure | None, *, before: bool) -> None:
+        """Count a video that could not be clipped."""
+        self.failed_sources += 1
+        self.failed_sources_before += before
+        if failure:
+            self.add_failure(name, failure, before=before)
+
+    def add_failure(self, name: str, failure: Failure, *, before: bool = False) -> None:
+        """Keep a failure's reason, up to a bound, and count its kind if it is new."""
+        if not before:
+            self.kinds[failure.kind.value] += 1
+        kept = self.known_failures if before else self.failures
+        if len(kept) < _FAILURES_SHOWN:
+            kept.append((name, failure))
+
+    @property
+    def known(self) -> int:
+        """How many clips and videos had failed before, and were not tried again."""
+        return self.failed_before + self.failed_sources_before
+
+    @property
+    def new_failures(self) -> int:
+        """How many clips and videos this run saw fail."""
+        return self.failed + self.failed_sources - self.known
 
     def add_warning(self, text: str) -> None:
         """Keep a warning, up to a bound."""

@@ -62,6 +62,9 @@ class Tracker:
     tally: Tally
     manifest: Coverage
     _underway: dict[str, _Underway] = field(default_factory=dict[str, _Underway])
+    # Ids of clips that had failed for good when their chunk was planned. What fails in this run
+    # is recorded at once, and a second attempt would take it for old.
+    _failed_before: set[str] = field(default_factory=set[str])
 
     # What earlier runs did
 
@@ -70,9 +73,7 @@ class Tracker:
         self.tally.sources = len(found.sources) + len(found.failed)
         self.tally.passed_over = len(found.passed_over)
         for name, error in found.failed:
-            self.tally.failed_sources += 1
-            self.tally.add_failure(name, Failure.of(error))
-            self.manifest.fail(name, Failure.of(error))
+            self._count_unusable(name, error)
         waiting: list[SourceFile] = []
         for file, other, done in self._earlier_ends(self._not_held(found.sources)):
             if other:
@@ -81,15 +82,14 @@ class Tracker:
                     " output, or one input above both"
                 )
                 failure = Failure(kind=FailureKind.USAGE, message=message)
-                self.tally.failed_sources += 1
-                self.tally.add_failure(file.key, failure)
+                self.tally.add_failed_source(file.key, failure, before=False)
                 self.manifest.fail(file.key, failure)
                 continue
             if done is None:
                 waiting.append(file)
                 continue
             record, chunks = done
-            self._count_source(record)
+            self._count_source(record, before=True)
             self.tally.planned += record.clips
             origin = Origin.of(file, record.source.video if record.source else None)
             for chunk in chunks:
@@ -113,11 +113,27 @@ class Tracker:
                 others.append(file)
                 continue
             held_keys.add(file.key)
-            self._count_source(record)
+            self._count_source(record, before=True)
             self.tally.add_held(held)
             self.manifest.keep(file)
         self.tally.show(self.manifest.held.first_rows(held_keys, self.tally.room))
         return others
+
+    def _count_unusable(self, name: str, error: ClippingError) -> None:
+        """Count what an input names and cannot be a source: there is nothing to open."""
+        file = SourceFile(key=name, uri=name, size=0, fingerprint="")
+        failure, versions = Failure.of(error), self.earlier.versions
+        record = self._source_record(file, SourceStatus.FAILED, failure=failure, **versions)
+        old = self.earlier.source_record(name)
+        before = (
+            old is not None
+            and (old.key, old.failure) == (name, record.failure)
+            and self.earlier.would_fail_again(old)
+        )
+        self._count_source(record, before=before)
+        if not before and error.kind.is_clips_own:
+            self._write(record)
+        self.manifest.end(record)
 
     def _earlier_ends(
         self, files: list[SourceFile]
@@ -160,6 +176,8 @@ class Tracker:
         waiting: list[Waiting] = []
         for chunk in chunks:
             kept = self.earlier.done_clips(chunk)
+            failed = {i for i, clip in kept.items() if clip.status is ClipStatus.FAILED}
+            self._failed_before |= failed
             if len(kept) == len(chunk.clips):
                 self._count_done_chunk(chunk, kept)
                 continue
@@ -178,9 +196,14 @@ class Tracker:
         self._count_chunk(record, _origin(chunk), done_before=False)
         self._end_chunk(chunk)
 
-    def fail_source(self, file: SourceFile, failure: Failure) -> None:
-        """Count a source that gives no chunks at all."""
-        self._end_source(self._source_record(file, SourceStatus.FAILED, failure=failure))
+    def fail_source(self, file: SourceFile, failure: Failure, *, is_verdict: bool) -> None:
+        """Count a source that gives no chunks at all.
+
+        is_verdict: whether it was opened and found to be no good.
+        """
+        versions = self.earlier.versions if is_verdict else {}
+        record = self._source_record(file, SourceStatus.FAILED, failure=failure, **versions)
+        self._end_source(record)
 
     def _lost_chunk(self, chunk: Chunk, error: ClippingError) -> ChunkRecord:
         """The record of a chunk whose task failed: what it published by then counts."""
@@ -214,7 +237,9 @@ class Tracker:
         )
 
     def _count_chunk(self, record: ChunkRecord, origin: Origin, *, done_before: bool) -> None:
-        rows = self.tally.add_chunk(record, origin, done_before=done_before)
+        rows = self.tally.add_chunk(
+            record, origin, done_before=done_before, known=self._failed_before
+        )
         self.manifest.add(rows)
 
     def _end_chunk(self, chunk: Chunk) -> None:
@@ -246,7 +271,7 @@ class Tracker:
         )
 
     def _end_source(self, record: SourceRecord, *, is_complete: bool = True) -> None:
-        self._count_source(record)
+        self._count_source(record, before=False)
         self._write(record)
         self.manifest.end(record, is_complete=is_complete)
 
@@ -254,19 +279,18 @@ class Tracker:
         name = source_record_name(record.key)
         self.earlier.output.write_text(name, record.model_dump_json(indent=1))
 
-    def _count_source(self, record: SourceRecord) -> None:
+    def _count_source(self, record: SourceRecord, *, before: bool) -> None:
         tally = self.tally
         if record.status is SourceStatus.CLIPPED:
             tally.clipped += 1
         elif record.status is SourceStatus.EMPTY:
             tally.empty += 1
+            tally.empty_before += before
             tally.reasons_empty[self.config.recipe.span_source.why_none()] += 1
             if record.reason:
                 tally.add_warning(f"{record.key}: no clips: {record.reason}")
         else:
-            tally.failed_sources += 1
-            if record.failure:
-                tally.add_failure(record.key, record.failure)
+            tally.add_failed_source(record.key, record.failure, before=before)
 
 
 def _origin(chunk: Chunk) -> Origin:

@@ -36,7 +36,7 @@ from clipping.run.tracker import Tracker
 from clipping.storage.outputs import Output
 from tests.support.sources import source_of, times_of
 
-__all__ = ["Killed", "made_up_run", "rows_of", "videos"]
+__all__ = ["Killed", "made_up_config", "made_up_run", "probed", "rows_of", "videos"]
 
 _TEN_A_SECOND = 100  # ms
 
@@ -53,6 +53,21 @@ def videos(folder: Path, **seconds: int) -> Path:
     return folder
 
 
+def made_up_config(
+    inputs: Sequence[Path | str],
+    output: Path | str,
+    execution: dict[str, Any] | None = None,
+    **recipe: Any,
+) -> RunConfig:
+    """Clips of 1 s each unless the recipe says else, four in a chunk."""
+    return RunConfig(
+        Recipe(**{"clip_len_s": 1, "clip_stride_s": 1, "min_clip_length_s": 1, **recipe}),
+        Execution(**{"num_clips_per_chunk": 4, **(execution or {})}),
+        tuple(map(str, inputs)),
+        str(output),
+    )
+
+
 def made_up_run(
     inputs: Sequence[Path | str],
     output: Path | str,
@@ -64,13 +79,8 @@ def made_up_run(
     fails: bool = False,
     **recipe: Any,
 ) -> tuple[Tally, Holding]:
-    """One run over `inputs`, as the flow does it. Clips of 1 s each unless the recipe says else."""
-    config = RunConfig(
-        Recipe(**{"clip_len_s": 1, "clip_stride_s": 1, "min_clip_length_s": 1, **recipe}),
-        Execution(**{"num_clips_per_chunk": 4, **(execution or {})}),
-        tuple(map(str, inputs)),
-        str(output),
-    )
+    """One run over `inputs`, as the flow does it."""
+    config = made_up_config(inputs, output, execution, **recipe)
     tally = Tally()
     with prepared(config) as work:
         assert work.earlier.tables is not None
@@ -79,9 +89,9 @@ def made_up_run(
             for file in tracker.sort_out(work.found):
                 if fails or file.key.startswith("bad"):
                     failure = Failure(kind=FailureKind.BAD_INPUT, message=f"{file.key}: no video")
-                    tracker.fail_source(file, failure)
+                    tracker.fail_source(file, failure, is_verdict=True)
                     continue
-                for waiting in tracker.plan(_probed(file)):
+                for waiting in tracker.plan(probed(file)):
                     before_chunk(waiting.chunk)
                     record = _made(waiting.chunk, config, work.earlier.output, scratch)
                     tracker.take_chunk(waiting.chunk, record, None)
@@ -94,7 +104,8 @@ def made_up_run(
     return tally, tally.holding
 
 
-def _probed(file: SourceFile) -> ProbedSource:
+def probed(file: SourceFile) -> ProbedSource:
+    """A video's frame times, ten a second, and facts."""
     times = times_of([_TEN_A_SECOND] * (10 * file.size - 1))
     source = source_of(times).model_copy(update={"file": file})
     return ProbedSource(

@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 
 from clipping.dataset.layout import chunk_record_name, meta_name
+from clipping.run import dry_run
 from clipping.run.summary import holding_lines
 from clipping.storage import presence
-from tests.support.made_up import made_up_run, rows_of, videos
+from tests.support.made_up import made_up_config, made_up_run, probed, rows_of, videos
 from tests.unit.dataset.test_coverage import statuses
 
 RECIPE, CHANGED, GONE = "other recipe", "source changed", "source vanished"
@@ -49,6 +50,27 @@ def test_another_recipe_leaves_the_old_clips_stale(tmp_path: Path) -> None:
     made_up_run([b], alone, tmp_path)
     assert files(out) == files(alone), "as if the other recipe had never been"
     assert rows_of(out) == rows_of(alone)
+
+
+def test_a_dry_run_lists_what_would_be_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Exactly the clips that the run then removes, of whatever kind; and it removes nothing."""
+    a, out = videos(tmp_path / "a", one=9, two=3, three=2, four=4), tmp_path / "out"
+    made_up_run([a], out, tmp_path)
+    made_up_run([a / "four.mp4"], out, tmp_path, **TWO)
+    (a / "two.mp4").unlink()
+    videos(a, three=1)
+    config = made_up_config([a], out, {"prune": True})
+    monkeypatch.setattr(dry_run, "probe_file", lambda file, _execution: probed(file))
+    before = files(out)
+    lines = dry_run.describe(config)
+    assert files(out) == before
+    listed = {line.split()[0] for line in lines if line.startswith("  clips/")}
+    assert "6 stale clips would be removed" in lines
+    _, holding = made_up_run([a], out, tmp_path, execution={"prune": True})
+    assert holding.removed == 6
+    assert {n for n in before - files(out) if n.startswith("clips/")} == listed
 
 
 def test_back_to_the_old_recipe(tmp_path: Path) -> None:
@@ -108,8 +130,9 @@ def test_a_vanished_video(tmp_path: Path) -> None:
 
 def test_a_failed_run_prunes_nothing(tmp_path: Path) -> None:
     """What could not be replaced may be all that there is."""
-    a, out = videos(tmp_path / "a", one=3, bad=1), tmp_path / "out"
+    a, out = videos(tmp_path / "a", one=3), tmp_path / "out"
     made_up_run([a], out, tmp_path)
+    videos(a, bad=1)
     _, holding = made_up_run([a], out, tmp_path, execution={"prune": True}, **TWO)
     assert (holding.removed, holding.stale) == (0, {RECIPE: 3})
 
