@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from clipping.dataset.coverage import Coverage
 from clipping.dataset.layout import (
-    CLIPS,
     MANIFEST,
     MANIFESTS,
     shard_manifest,
@@ -29,7 +28,7 @@ def merge_manifests(output: Output) -> str:
     """
     shards = _complete(set(output.sizes(MANIFESTS)), output.location(MANIFESTS))
     with output.claimed():
-        held = HeldTables.load(output, "", output.sizes(CLIPS))
+        held = HeldTables.load(output, "")
         with Coverage(held, None) as coverage:
             holding = coverage.publish(looks=False)
     where = output.location(MANIFEST)

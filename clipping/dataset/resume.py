@@ -68,9 +68,8 @@ class EarlierWork:
     @classmethod
     def of(cls, config: RunConfig, output: Output) -> EarlierWork:
         """All of an output; one listing and the tables tell, however many clips there are."""
-        sizes = output.sizes(CLIPS)
-        tables = HeldTables.load(output, config.execution.shard, sizes)
-        return replace(cls.among(config, output, sizes), tables=tables)
+        tables = HeldTables.load(output, config.execution.shard)
+        return replace(cls.among(config, output, tables.sizes), tables=tables)
 
     @classmethod
     def of_chunk(cls, config: RunConfig, output: Output, chunk: Chunk) -> EarlierWork:

@@ -15,6 +15,7 @@ from typing import Any, BinaryIO
 from pydantic import ValidationError
 
 from clipping.dataset.layout import (
+    CLIPS,
     MANIFESTS,
     clip_file,
     clip_id_of,
@@ -32,6 +33,8 @@ from clipping.storage.outputs import Output
 __all__ = ["SUPERSEDED", "HeldSource", "HeldTables"]
 
 SUPERSEDED = "superseded"
+_HEX = "0123456789abcdef"  # a clip's id begins with one of these
+_MANY = 10_000  # clips, from which on their listing is taken apart
 _ROW = ("source", "clip", "status", "bytes", "errors", "encoder", "source_uri")
 _SOURCE = (
     *("source", "source_uri", "source_fingerprint", "recipe_digest", "status", "record"),
@@ -98,14 +101,16 @@ class _Table:
 class HeldTables:
     """The tables of an output, as far as they can be trusted.
 
-    sources: by key; unaccounted: files in the folder of clips that no row tells of (not looked
-    for by a run of a shard, whose manifest tells of that shard alone).
+    sizes: in bytes, of the files in the folder of clips, by name. sources: by key; unaccounted:
+    files of clips that no row tells of (not looked for by a run of a shard, whose manifest tells
+    of that shard alone).
     """
 
-    def __init__(self, output: Output, shard: str, sizes: Mapping[str, int]) -> None:
-        self.output, self.shard, self.sizes = output, shard, sizes
+    def __init__(self, output: Output, shard: str) -> None:
+        self.output, self.shard = output, shard
+        self.sizes: Mapping[str, int] = {}
         self.sources: dict[str, HeldSource] = {}
-        self.unaccounted: set[str] = set() if shard else {n for n in sizes if clip_id_of(n)}
+        self.unaccounted: set[str] = set()
         self.time = 0
         self.is_mine = in_shard(shard)
         self._tables: list[_Table] = []
@@ -114,9 +119,9 @@ class HeldTables:
         self._notes: list[str] = []
 
     @classmethod
-    def load(cls, output: Output, shard: str, sizes: Mapping[str, int]) -> HeldTables:
-        """Read what there is. sizes: of the files in the folder of clips. Raises StorageError."""
-        held = cls(output, shard, sizes)
+    def load(cls, output: Output, shard: str) -> HeldTables:
+        """Read what there is, and list the folder of clips. Raises StorageError."""
+        held = cls(output, shard)
         shards = [shard] if shard else []
         if not shard:
             found = map(shard_of_manifest, output.sizes(MANIFESTS))
@@ -125,6 +130,8 @@ class HeldTables:
             table = _opened(output, each)
             if table is not None:
                 held._take(table)
+        rows = sum(table.manifest.metadata.num_rows for table in held._tables)
+        held._list(output.sizes(CLIPS, begins=_HEX if rows > _MANY else ""))
         for note in notes(output):
             held.time = max(held.time, note.time)
             held._notes.append(note.name)
@@ -133,11 +140,16 @@ class HeldTables:
                     held._untrusted[key] = max(note.time, held._untrusted.get(key, 0))
         for table in held._tables:
             if not held._read(table):
-                nothing = cls(output, shard, sizes)  # one is torn: as if there were none
+                nothing = cls(output, shard)  # one is torn: as if there were none
+                nothing._list(held.sizes)
                 nothing.time, nothing._notes = held.time, held._notes
                 nothing._untrusted = held._untrusted
                 return nothing
         return held
+
+    def _list(self, sizes: Mapping[str, int]) -> None:
+        self.sizes = sizes
+        self.unaccounted = set() if self.shard else {n for n in sizes if clip_id_of(n)}
 
     @property
     def untrusted(self) -> set[str]:

@@ -42,8 +42,9 @@ class LocalOutput:
         except OSError as error:
             raise local_error("read", self.location(name), error) from None
 
-    def sizes(self, folder: str) -> dict[str, int]:
+    def sizes(self, folder: str, *, begins: str = "") -> dict[str, int]:
         """Name to size in bytes for every file directly in `folder`, from one listing."""
+        del begins
         try:
             with os.scandir(self.location(folder)) as entries:
                 return {e.name: e.stat().st_size for e in entries if e.is_file()}

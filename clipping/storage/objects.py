@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import tempfile
 from collections.abc import Generator, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -37,10 +38,21 @@ class ObjectOutput:
         except UnicodeDecodeError:
             return None
 
-    def sizes(self, folder: str) -> dict[str, int]:
-        """Name to size in bytes for every object below `folder`, from one listing."""
+    def sizes(self, folder: str, *, begins: str = "") -> dict[str, int]:
+        """Name to size in bytes for every object below `folder`, from one listing.
+
+        begins: of those that begin with one of these characters, listed side by side.
+        """
         prefix = self.location(folder) + "/"
-        return {o.uri.removeprefix(prefix): o.size or 0 for o in object_store.listing(prefix)}
+
+        def of(begins: str) -> dict[str, int]:
+            found = object_store.listing(prefix, begins=begins)
+            return {each.uri.removeprefix(prefix): each.size or 0 for each in found}
+
+        if not begins:
+            return of("")
+        with ThreadPoolExecutor(len(begins)) as pool:
+            return {name: size for part in pool.map(of, begins) for name, size in part.items()}
 
     def sizes_of(self, folder: str, names: Iterable[str]) -> dict[str, int]:
         """Name to size for those of `names` that are in `folder`."""

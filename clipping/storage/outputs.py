@@ -33,8 +33,12 @@ class Output(Protocol):
         """A file's text, or None if there is no such file."""
         ...
 
-    def sizes(self, folder: str) -> dict[str, int]:
-        """Name to size in bytes for every file directly in `folder`, from one listing."""
+    def sizes(self, folder: str, *, begins: str = "") -> dict[str, int]:
+        """Name to size in bytes for every file directly in `folder`, from one listing.
+
+        begins: of files that begin with one of these characters, at least; a store is then asked
+        for each of them at the same time, which saves waiting where there are many files.
+        """
         ...
 
     def sizes_of(self, folder: str, names: Iterable[str]) -> dict[str, int]:

@@ -8,6 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from clipping.storage import object_store
+from clipping.storage.outputs import open_output
 from clipping.storage.presence import vanished
 from tests.support.made_up import made_up_run
 from tests.support.stores import S3
@@ -46,6 +47,8 @@ def test_nothing_to_do_is_a_matter_of_a_few_requests(s3: S3, tmp_path: Path) -> 
     there = {each.uri.removeprefix("s3://videos/out/") for each in listed}
     assert {row["file"] for row in rows} == there
     assert len(rows) == len(there) == 35
+    output = open_output("s3://videos/out")
+    assert output.sizes("clips", begins="0123456789abcdef") == output.sizes("clips")
 
 
 def test_a_store_that_does_not_answer_has_lost_nothing() -> None:
