@@ -4,6 +4,7 @@ from typing import Any
 
 from prefect import flow
 from prefect.client.schemas.objects import State
+from prefect.runtime import deployment
 from prefect.states import Completed, Failed
 
 from clipping.config.execution import Execution
@@ -17,7 +18,9 @@ from clipping.orchestration.logging import flow_run_view, without_known_failures
 from clipping.orchestration.run import ClipRun
 from clipping.orchestration.task_window import ConnectedRayTaskRunner
 from clipping.orchestration.tasks import is_retried, probe_sources, transcode_chunks
+from clipping.run.preparation import require_absolute
 from clipping.run.progress import current_view
+from clipping.run.stopping import keep_interrupting
 from clipping.run.summary import about, closing_lines, outcome, verdict
 
 __all__ = ["clip_flow"]
@@ -42,15 +45,19 @@ def clip_flow(
     Args:
         input: Videos, folders (searched recursively), globs, or lists of files (.txt, .csv,
             .jsonl, .parquet); s3://, gs:// and az:// prefixes and objects, https:// files.
-        output: The folder for clips and records, or an s3://, gs:// or az:// prefix.
+        output: The folder for clips and records, or an s3://, gs:// or az:// prefix. A deployed run
+            takes absolute paths only, here and in `input`.
         recipe: What decides the content of the clips.
         execution: What decides where and how the work is done.
 
     """
     without_known_failures()
+    keep_interrupting()
     view = current_view() or flow_run_view()
     try:
         config = resolve(recipe, execution, input=input, output=output)
+        if deployment.id is not None:
+            require_absolute(config)
         tally = ClipRun(config, *_tuned(config), view).run()
     except ClippingError as error:
         # Its message says all there is to say; raised, it would be logged with a traceback.

@@ -52,12 +52,13 @@ def closing_lines(tally: Tally, config: RunConfig) -> list[str]:
         )
     if tally.new_failures:
         lines.append(f"{_new_failures(tally)} failed:")
-        shown = tally.failures[:_FAILURES_SAID]
-        for name, failure in shown:
-            lines.append(f"  {_named(name, failure)}")
+        alike = _alike(tally.failures)[:_FAILURES_SAID]
+        for name, failure, others in alike:
+            words = f" (and {others} more like this)" if others else ""
+            lines.append(f"  {_named(name, failure)}{words}")
             if config.execution.verbose and failure.command:
                 lines.append(f"    command: {failure.command}")
-        more = sum(tally.kinds.values()) - len(shown)
+        more = sum(tally.kinds.values()) - sum(1 + others for _, _, others in alike)
         if more > 0:
             lines.append(f"  … and {more} more, in {FAILURES}")
     if tally.known:
@@ -142,6 +143,16 @@ def verdict(tally: Tally, config: RunConfig) -> str | None:
     if not (tally.empty or tally.known):
         return "0 clips: the input holds no videos"
     return None
+
+
+def _alike(failures: Iterable[tuple[str, Failure]]) -> list[tuple[str, Failure, int]]:
+    """Each reason once, with the first it happened to, and how many more had it."""
+    found: dict[tuple[str, str], tuple[str, Failure, int]] = {}
+    for name, failure in failures:
+        key = (failure.kind.value, failure.message)
+        first, kept, others = found.get(key, (name, failure, -1))
+        found[key] = (first, kept, others + 1)
+    return list(found.values())
 
 
 def _named(name: str, failure: Failure) -> str:

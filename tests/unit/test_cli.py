@@ -57,6 +57,8 @@ def test_help_explains_every_parameter(capsys: pytest.CaptureFixture[str]) -> No
         (["--quality", "20", "--use-input-bit-rate"], "exclude each other"),
         (["--allow-failures", "many"], "allow_failures takes a number or a share"),
         (["--input", "/no/such/place"], "there is no such file or folder"),
+        (["--input", "v\udcff.mp4"], "v\\xff.mp4 is not valid UTF-8; rename it"),
+        (["--output", "v\udcff"], "output: is not valid UTF-8; rename it"),
     ],
 )
 def test_a_mistake_is_one_line_and_status_2(
@@ -68,6 +70,20 @@ def test_a_mistake_is_one_line_and_status_2(
     assert words in printed.err
     assert printed.err.count("\n") == 1
     assert not printed.out
+
+
+def test_a_working_folder_that_is_not_utf8_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is part of every path, and no record could hold it."""
+    odd = tmp_path / "v\udcff"
+    odd.mkdir()
+    (odd / "a.mp4").write_bytes(b"x")
+    monkeypatch.chdir(odd)
+    assert main(["--input", "a.mp4", "--output", str(tmp_path / "out")]) == 2
+    error = capsys.readouterr().err
+    assert "v\\xff/a.mp4 is not valid UTF-8" in error
+    assert error.count("\n") == 1
 
 
 def test_a_mistake_in_the_environment_is_one_line_too(
