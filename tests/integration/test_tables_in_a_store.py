@@ -7,10 +7,11 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
+from clipping.run.preparation import prepared
 from clipping.storage import object_store
 from clipping.storage.outputs import open_output
 from clipping.storage.presence import vanished
-from tests.support.made_up import made_up_run
+from tests.support.made_up import made_up_config, made_up_run
 from tests.support.stores import S3
 
 
@@ -33,6 +34,14 @@ def test_nothing_to_do_is_a_matter_of_a_few_requests(s3: S3, tmp_path: Path) -> 
     asked = [s for s in s3.seen if ".locks" not in s.path]
     assert len(asked) <= 16, [(s.method, s.path) for s in asked]
     assert {s.method for s in asked} <= {"GET", "HEAD"}
+
+    object_store.write("s3://videos/more/bad.mp4", b"v")
+    config = made_up_config(["s3://videos/more"], "s3://videos/out")
+    with prepared(config) as work:
+        assert work.may_have_work
+    made_up_run(["s3://videos/more"], "s3://videos/out", tmp_path)
+    with prepared(config) as work:
+        assert not work.may_have_work, "what failed for good is known, too"
 
     object_store.remove("s3://videos/in/00.mp4")
     _, holding = made_up_run(["s3://videos/more"], "s3://videos/out", tmp_path)
