@@ -52,6 +52,7 @@ MANIFEST_COLUMNS: tuple[Column, ...] = (
     Column("source_height", "int64", "Height of the video's picture in pixels."),
     Column("source_codec", "string", "Codec of the video; null where records do not tell it."),
     Column("number", "int64", "Number of the clip in its video, from 0."),
+    Column("count", "int64", "Clips that the row tells of: 1, or more consecutive absent ones."),
     Column(
         "status",
         "string",
@@ -67,7 +68,7 @@ MANIFEST_COLUMNS: tuple[Column, ...] = (
     Column("end_s", "float64", "End of the span in seconds, not part of it."),
     Column("start_frame", "int64", "Number of its first frame in the video, from 0."),
     Column("end_frame", "int64", "Number of the frame after its last one."),
-    Column("start_pts", "int64", "Presentation time of its first frame, in time_base."),
+    Column("start_pts", "int64", "Presentation time of the first frame it holds, in time_base."),
     Column("end_pts", "int64", "Where the display of its last frame ends, in time_base."),
     Column("time_base", "string", "Seconds in one unit of PTS, as a fraction."),
     Column("start_pts_s", "float64", "start_pts in seconds of the video's own clock."),
@@ -147,7 +148,7 @@ def clip_row(record: ClipRecord, origin: Origin, digest: str) -> dict[str, Any]:
     """A clip as a row of the manifest."""
     clip, base = record.clip, origin.time_base
     start, end = span_seconds(clip.span)
-    seconds = None if base is None else (clip.end_pts - clip.start_pts) * base
+    seconds = None if base is None else (clip.end_pts - record.start_pts) * base
     is_written = record.status is ClipStatus.WRITTEN
     return {
         "clip": clip.id,
@@ -158,16 +159,17 @@ def clip_row(record: ClipRecord, origin: Origin, digest: str) -> dict[str, Any]:
         "source_height": origin.height,
         "source_codec": origin.codec,
         "number": clip.number,
+        "count": clip.count,
         "status": record.status.value,
         "stale": None,
         "start_s": start,
         "end_s": end,
         "start_frame": clip.start_frame,
         "end_frame": clip.end_frame,
-        "start_pts": clip.start_pts,
+        "start_pts": record.start_pts,
         "end_pts": clip.end_pts,
         "time_base": None if base is None else str(base),
-        "start_pts_s": None if base is None else float(clip.start_pts * base),
+        "start_pts_s": None if base is None else float(record.start_pts * base),
         "end_pts_s": None if base is None else float(clip.end_pts * base),
         "duration_s": None if seconds is None else float(seconds),
         "frames": record.frames,

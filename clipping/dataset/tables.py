@@ -35,7 +35,7 @@ __all__ = ["SUPERSEDED", "HeldSource", "HeldTables"]
 SUPERSEDED = "superseded"
 _HEX = "0123456789abcdef"  # a clip's id begins with one of these
 _MANY = 10_000  # clips, from which on their listing is taken apart
-_ROW = ("source", "clip", "status", "bytes", "errors", "encoder", "source_uri")
+_ROW = ("source", "clip", "status", "bytes", "errors", "encoder", "source_uri", "count")
 _SOURCE = (
     *("source", "source_uri", "source_fingerprint", "recipe_digest", "status", "record"),
     *("chunks", "clips", "bytes", "complete"),
@@ -48,7 +48,8 @@ class HeldSource:
 
     row: its row in the table of videos, None if its record was never written.
     clips, size: its rows in the manifest, superseded ones not, and their bytes, as that row has
-    them; the rest is counted in the manifest. is_missing: whether a clip's file is not as recorded.
+    them; the rest is counted in the manifest. absent: clips, of which a row may tell of many.
+    is_missing: whether a clip's file is not as recorded.
     """
 
     uri: str
@@ -64,6 +65,7 @@ class HeldSource:
     counted_size: int = 0
     written: int = 0
     failed: int = 0
+    absent: int = 0
     damaged: int = 0
     is_missing: bool = False
     encoders: dict[str, int] = field(default_factory=dict[str, int])
@@ -278,7 +280,7 @@ class HeldTables:
     def _read_rows(self, group: Any) -> None:
         columns = [group[name].to_pylist() for name in _ROW]
         sources, sizes, unaccounted = self.sources, self.sizes, self.unaccounted
-        for key, clip, status, size, errors, encoder, uri in zip(*columns, strict=True):
+        for key, clip, status, size, errors, encoder, uri, many in zip(*columns, strict=True):
             file = clip_file(clip)
             unaccounted.discard(file)
             if status == SUPERSEDED:
@@ -295,6 +297,8 @@ class HeldTables:
                 source.is_missing |= sizes.get(file) != size
             elif status == ClipStatus.FAILED:
                 source.failed += 1
+            else:
+                source.absent += many
 
 
 def _opened(output: Output, shard: str) -> _Table | None:

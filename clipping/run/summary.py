@@ -7,15 +7,24 @@ from collections.abc import Iterable
 from clipping.config.execution import allowed_failures
 from clipping.config.run_config import RunConfig
 from clipping.dataset.coverage import Holding
-from clipping.dataset.layout import CLIPS, FAILURES, MANIFEST
+from clipping.dataset.layout import CLIPS, FAILURES, MANIFEST, VIDEO_RECORDS
 from clipping.models import Failure
 from clipping.run.tally import Tally
 from clipping.wording import count
 
-__all__ = ["about", "closing_lines", "outcome", "summary_lines", "summary_markdown", "verdict"]
+__all__ = [
+    "about",
+    "absent",
+    "closing_lines",
+    "outcome",
+    "summary_lines",
+    "summary_markdown",
+    "verdict",
+]
 
 _FAILURES_SAID = 10
 _KNOWN_SAID = 3
+_WARNINGS_SAID = 5
 
 
 def about(config: RunConfig, ffmpeg: str) -> list[tuple[str, str]]:
@@ -37,7 +46,7 @@ def closing_lines(tally: Tally, config: RunConfig) -> list[str]:
         why = config.recipe.span_source.why_none()
         lines.append(f"{count(tally.empty, 'video')} gave no clip: {why}")
     if tally.absent:
-        lines.append(f"{count(tally.absent, 'clip')} absent: no frame lies in that span")
+        lines.append(absent(tally.absent, tally.stretches))
     if tally.damaged:
         lines.append(
             f"{count(tally.damaged, 'clip')} with damage of the source (see the errors there)"
@@ -50,6 +59,12 @@ def closing_lines(tally: Tally, config: RunConfig) -> list[str]:
             f"{count(tally.crashes, 'worker')} died (killed, out of memory, or with their node);"
             " what they held was submitted again"
         )
+    if tally.warnings:
+        lines.append("Noticed in the sources:")
+        lines += [f"  {warning}" for warning in tally.warnings[:_WARNINGS_SAID]]
+        more = tally.warnings_total - _WARNINGS_SAID
+        if more > 0:
+            lines.append(f"  … and {more} more, in the records in {VIDEO_RECORDS}/")
     if tally.new_failures:
         lines.append(f"{_new_failures(tally)} failed:")
         alike = _alike(tally.failures)[:_FAILURES_SAID]
@@ -106,6 +121,11 @@ def _by_reason(holding: Holding) -> str:
     return ", ".join(f"{n} {reason}" for reason, n in holding.stale.most_common())
 
 
+def absent(clips: int, stretches: int) -> str:
+    """What is said of clips in whose spans no frame lies."""
+    return f"{count(clips, 'clip')} absent: {count(stretches, 'stretch')} without a frame"
+
+
 def outcome(tally: Tally, config: RunConfig) -> str:
     """What Prefect says of a run that did not fail, in one line."""
     line = summary_lines(tally, config.output)[0]
@@ -127,7 +147,7 @@ def verdict(tally: Tally, config: RunConfig) -> str | None:
         return "; ".join(problems)
     failures = tally.new_failures
     allowed = allowed_failures(
-        config.execution.allow_failures, tally.planned + tally.failed_sources
+        config.execution.allow_failures, tally.with_frames + tally.failed_sources
     )
     if failures > allowed:
         before = f", {tally.known} failed before" if tally.known else ""
@@ -199,7 +219,10 @@ def summary_markdown(tally: Tally, output: str, about: Iterable[tuple[str, str]]
         ),
         ("Clips failed", f"{tally.failed}"),
         ("Failed before", f"{tally.known} of the failed clips and videos, not tried again"),
-        ("Clips absent", f"{tally.absent}"),
+        (
+            "Clips absent",
+            f"{tally.absent}, in {count(tally.stretches, 'stretch')}" if tally.absent else "0",
+        ),
         ("Clips with damage in the source", f"{tally.damaged}"),
         ("Clips in the manifest", f"{tally.holding.clips}"),
         ("Clips stale", f"{sum(tally.holding.stale.values())} {_in_brackets(tally.holding)}"),
