@@ -140,6 +140,12 @@ class Execution(BaseModel):
         description="Retry videos and clips that failed permanently (damaged input) in an "
         "earlier run. A new version of the package or of ffmpeg retries them in any case.",
     )
+    prune: bool = Field(
+        default=False,
+        description="At the end of a run that has not failed, remove stale clips, their JSON and "
+        "their records: clips of another recipe, of a changed video, or of one that is gone. With "
+        "dry_run, list them.",
+    )
     retries: int = Field(
         default=2,
         ge=0,

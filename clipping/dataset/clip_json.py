@@ -47,6 +47,7 @@ def clip_json(source: Source, record: ClipRecord, recipe_digest: str, ffmpeg_ver
         "start_pts": record.start_pts,
         "end_pts": clip.end_pts,
         "time_base": str(video.time_base),
+        "codec_source": video.codec,
         "recipe_digest": recipe_digest,
         "ffmpeg_version": ffmpeg_version,
         "encoder": record.encoder,

@@ -18,8 +18,8 @@ from clipping.cluster.progress_store import ProgressStore
 from clipping.cluster.ray_session import connected, watched
 from clipping.cluster.routing import Routes
 from clipping.config.run_config import RunConfig
-from clipping.dataset.layout import manifest_name, run_name
-from clipping.dataset.manifest import Manifest
+from clipping.dataset.coverage import Coverage
+from clipping.dataset.layout import run_name
 from clipping.ffmpeg.binary import ffmpeg_path, ffmpeg_version
 from clipping.models import SourceFile
 from clipping.orchestration import WORKER_MODULES
@@ -30,6 +30,7 @@ from clipping.orchestration.scheduler import Scheduler
 from clipping.orchestration.task_window import TaskWindow
 from clipping.run.preparation import prepared
 from clipping.run.progress import Snapshot, View
+from clipping.run.summary import verdict
 from clipping.run.tally import Tally
 from clipping.run.tracker import Tracker
 from clipping.storage.addresses import is_remote
@@ -51,13 +52,13 @@ class ClipRun:
         """Do it. Raises UsageError for settings that cannot work; all else ends in the tally."""
         execution = self.config.execution
         with prepared(self.config) as work:
-            output = work.earlier.output
+            assert work.earlier.tables is not None
             # What holds a store's output is a lease, from whose age nothing is certain.
             far = is_remote(self.config.output)
-            telling = telling_of_a_dead_run(output, run_name(execution.shard))
+            telling = telling_of_a_dead_run(work.earlier.output, run_name(execution.shard))
             with (
                 nullcontext() if far else telling,
-                Manifest(output, manifest_name(execution.shard)) as manifest,
+                Coverage(work.earlier.tables, work.earlier.recipe_digest) as manifest,
             ):
                 tracker = Tracker(self.config, work.earlier, self.tally, manifest)
                 waiting = tracker.sort_out(work.found)
@@ -66,7 +67,11 @@ class ClipRun:
                     ffmpeg_version(ffmpeg_path(execution.ffmpeg_binary))
                     require_here(self.config)
                     self._work_off(waiting, tracker)
-                manifest.publish()
+                self.tally.holding = manifest.publish(
+                    [file.uri for file in work.found.sources],
+                    self.config.input,
+                    prune=execution.prune and verdict(self.tally, self.config) is None,
+                )
         self.tally.seconds = time.monotonic() - self.tally.began
         return self.tally
 

@@ -83,7 +83,7 @@ def check_clips(out: Path) -> None:
     rows = pq.read_table(out / "manifest.parquet").to_pylist()
     assert {p.name for p in (out / "clips").iterdir()} == {f"{r['clip']}.mp4" for r in rows}
     for row in rows:
-        shown = [n for _, n in read_numbers(Path(row["location"]))]
+        shown = [n for _, n in read_numbers(out / row["file"])]
         assert shown == list(range(row["start_frame"], row["end_frame"]))
 
 

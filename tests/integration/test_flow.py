@@ -122,7 +122,7 @@ def test_resume_makes_what_is_missing_and_nothing_else(videos: Path, tmp_path: P
     assert set(after) == set(before)
     assert {name for name in after if after[name] != before[name]} == {lost, cut}
     for row in manifest(tmp_path):
-        shown = [n for _, n in read_numbers(Path(row["location"]))]
+        shown = [n for _, n in read_numbers(tmp_path / "out" / row["file"])]
         assert shown == list(range(row["start_frame"], row["end_frame"]))
     assert clip(videos, tmp_path, quality=30).is_completed()
     anew = stamps(tmp_path)
