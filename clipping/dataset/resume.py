@@ -57,7 +57,6 @@ class EarlierWork:
 
     output: Output
     recipe_digest: str
-    clips_per_chunk: int
     existing_sizes: Mapping[str, int]
     retry_failed: bool = False
     ffmpeg_version: str = ""
@@ -82,7 +81,6 @@ class EarlierWork:
         return cls(
             output,
             config.recipe.digest(),
-            execution.num_clips_per_chunk,
             existing_sizes,
             execution.retry_failed,
             ffmpeg_version(ffmpeg_path(execution.ffmpeg_binary)),
@@ -118,16 +116,17 @@ class EarlierWork:
         if record.recipe_digest != self.recipe_digest:
             return None
         chunks: list[ChunkRecord] = []
+        reached = 0
         for number in range(record.chunks):
             chunk = self._chunk_record(file, number)
             if chunk is None or not all(self._is_done(c) for c in chunk.clips):
                 return None
-            if number < record.chunks - 1 and len(chunk.clips) != self.clips_per_chunk:
-                return None
+            for clip in (c.clip for c in chunk.clips):
+                if clip.number != reached:
+                    return None  # a record of a run that cut the source into other chunks
+                reached += clip.count
             chunks.append(chunk)
-        if sum(len(c.clips) for c in chunks) != record.clips:
-            return None
-        return record, chunks
+        return (record, chunks) if reached == record.clips else None
 
     @property
     def versions(self) -> dict[str, str]:
@@ -145,18 +144,26 @@ class EarlierWork:
         return tried == (__version__, self.ffmpeg_version)
 
     def done_clips(self, chunk: Chunk) -> dict[str, ClipRecord]:
-        """The clips of `chunk` that need no work, by id."""
+        """The clips of `chunk` that need no work, by id; those without frames among them."""
         file = chunk.source.file
         stored = self._chunk_record(file, chunk.number)
         known = {c.clip.id: c for c in stored.clips} if stored else {}
         done: dict[str, ClipRecord] = {}
         for clip in chunk.clips:
+            if not clip.frame_count:
+                done[clip.id] = ClipRecord.absent(clip)
+                continue
             record = known.get(clip.id) or self._clip_record(clip, file)
             if record is None or not self._is_done(record):
                 continue
             if record.clip.model_copy(update={"number": clip.number}) == clip:
                 done[clip.id] = record.model_copy(update={"clip": clip})
         return done
+
+    def has_record_of(self, chunk: Chunk) -> bool:
+        """Whether a record of the chunk, with just these clips, is in the output."""
+        stored = self._chunk_record(chunk.source.file, chunk.number)
+        return stored is not None and tuple(r.clip for r in stored.clips) == chunk.clips
 
     def _is_done(self, record: ClipRecord) -> bool:
         if record.status is ClipStatus.WRITTEN:

@@ -8,7 +8,7 @@ from prefect.logging import get_run_logger
 from prefect.runtime import deployment
 from prefect.states import Completed, Failed
 
-from clipping.config.execution import Execution
+from clipping.config.execution import LONGEST_RETRY_DELAY, Execution
 from clipping.config.load import resolve
 from clipping.config.recipe import Recipe
 from clipping.config.run_config import RunConfig
@@ -77,7 +77,8 @@ def clip_flow(
 def _tuned(config: RunConfig) -> tuple[Any, Any]:
     """The two tasks with the retries that were asked for, backing off exponentially."""
     execution = config.execution
-    delays = [execution.retry_delay_s * 2**i for i in range(execution.retries)]
+    doubled = (execution.retry_delay_s * 2**i for i in range(execution.retries))
+    delays = [min(delay, LONGEST_RETRY_DELAY) for delay in doubled]
     options: dict[str, Any] = {"retries": execution.retries, "retry_condition_fn": is_retried}
     if delays:
         options |= {"retry_delay_seconds": delays, "retry_jitter_factor": 0.2}

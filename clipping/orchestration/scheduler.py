@@ -147,7 +147,7 @@ class Scheduler:
             return
         self._shown = now
         snapshot, tally, policy = self.snapshot, self.tracker.tally, self.policy
-        snapshot.planned = tally.planned
+        snapshot.planned = tally.with_frames
         snapshot.done = tally.written
         snapshot.failed = tally.failed - tally.failed_before
         snapshot.videos_opened = policy.videos_opened

@@ -60,6 +60,7 @@ def probe_file(file: SourceFile, execution: Execution) -> ProbedSource:
         source=source,
         frame_pts=pack(times.pts),
         keyframes=pack(times.keyframes),
+        repeated=pack(times.repeated),
     )
 
 
@@ -74,7 +75,11 @@ def plan_chunks(probed: ProbedSource, recipe: Recipe, clips_per_chunk: int) -> l
         return []
     video = source.video
     times = FrameTimes(
-        unpack(probed.frame_pts), unpack(probed.keyframes), video.end_pts, video.time_base
+        unpack(probed.frame_pts),
+        unpack(probed.keyframes),
+        video.end_pts,
+        video.time_base,
+        unpack(probed.repeated),
     )
     planned = clips(source.file.key, times, recipe.span_source.spans(source, times))
     return list(chunks(source, times, planned, clips_per_chunk))
@@ -171,5 +176,5 @@ def _bounded(execution: Execution) -> process.Runner:
 
 def _seconds(chunk: Chunk, records: Iterable[ClipRecord]) -> float:
     """Seconds of video in the clips that were written."""
-    written = (r.clip for r in records if r.status is ClipStatus.WRITTEN)
-    return float(sum(c.end_pts - c.start_pts for c in written) * chunk.source.video.time_base)
+    written = (r for r in records if r.status is ClipStatus.WRITTEN)
+    return float(sum(r.clip.end_pts - r.start_pts for r in written) * chunk.source.video.time_base)

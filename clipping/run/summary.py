@@ -11,10 +11,19 @@ from clipping.models import Failure
 from clipping.run.tally import Tally
 from clipping.wording import count
 
-__all__ = ["about", "closing_lines", "outcome", "summary_lines", "summary_markdown", "verdict"]
+__all__ = [
+    "about",
+    "absent",
+    "closing_lines",
+    "outcome",
+    "summary_lines",
+    "summary_markdown",
+    "verdict",
+]
 
 _FAILURES_SAID = 10
 _KNOWN_SAID = 3
+_WARNINGS_SAID = 5
 
 
 def about(config: RunConfig, ffmpeg: str) -> list[tuple[str, str]]:
@@ -36,7 +45,7 @@ def closing_lines(tally: Tally, config: RunConfig) -> list[str]:
         why = config.recipe.span_source.why_none()
         lines.append(f"{count(tally.empty, 'video')} gave no clip: {why}")
     if tally.absent:
-        lines.append(f"{count(tally.absent, 'clip')} absent: no frame lies in that span")
+        lines.append(absent(tally.absent, tally.stretches))
     if tally.damaged:
         lines.append(
             f"{count(tally.damaged, 'clip')} with damage of the source (see the errors there)"
@@ -48,6 +57,12 @@ def closing_lines(tally: Tally, config: RunConfig) -> list[str]:
             f"{count(tally.crashes, 'worker')} died (killed, out of memory, or with their node);"
             " what they held was submitted again"
         )
+    if tally.warnings:
+        lines.append("Noticed in the sources:")
+        lines += [f"  {warning}" for warning in tally.warnings[:_WARNINGS_SAID]]
+        more = tally.warnings_total - _WARNINGS_SAID
+        if more > 0:
+            lines.append(f"  … and {more} more, in the records in {VIDEO_RECORDS}/")
     if tally.new_failures:
         lines.append(f"{_new_failures(tally)} failed:")
         alike = _alike(tally.failures)[:_FAILURES_SAID]
@@ -67,6 +82,11 @@ def closing_lines(tally: Tally, config: RunConfig) -> list[str]:
             " --retry-failed tries again what failed before"
         )
     return lines
+
+
+def absent(clips: int, stretches: int) -> str:
+    """What is said of clips in whose spans no frame lies."""
+    return f"{count(clips, 'clip')} absent: {count(stretches, 'stretch')} without a frame"
 
 
 def outcome(tally: Tally, config: RunConfig) -> str:
@@ -90,7 +110,7 @@ def verdict(tally: Tally, config: RunConfig) -> str | None:
         return "; ".join(problems)
     failures = tally.new_failures
     allowed = allowed_failures(
-        config.execution.allow_failures, tally.planned + tally.failed_sources
+        config.execution.allow_failures, tally.with_frames + tally.failed_sources
     )
     if failures > allowed:
         before = f", {tally.known} failed before" if tally.known else ""
@@ -162,7 +182,10 @@ def summary_markdown(tally: Tally, output: str, about: Iterable[tuple[str, str]]
         ),
         ("Clips failed", f"{tally.failed}"),
         ("Failed before", f"{tally.known} of the failed clips and videos, not tried again"),
-        ("Clips absent", f"{tally.absent}"),
+        (
+            "Clips absent",
+            f"{tally.absent}, in {count(tally.stretches, 'stretch')}" if tally.absent else "0",
+        ),
         ("Clips with damage in the source", f"{tally.damaged}"),
         ("Chunks", f"{tally.chunks} ({tally.chunks_done_before} done before)"),
         ("Seconds of clips made", f"{tally.made_seconds:.1f}"),

@@ -5,12 +5,12 @@ from __future__ import annotations
 import heapq
 import time
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
 from clipping.dataset.manifest import clip_row
-from clipping.models import ChunkRecord, ClipRecord, ClipStatus, Failure, SourceFile
+from clipping.models import ChunkRecord, Clip, ClipRecord, ClipStatus, Failure, SourceFile
 
 __all__ = ["Tally"]
 
@@ -23,6 +23,8 @@ _SLOWEST_SHOWN = 5
 class Tally:
     """What became of everything: numbers that must add up, and a bounded choice of details.
 
+    without_frames: of the planned clips, those in which no frame lies; a clock that jumps may plan
+    millions of them. stretches: how many stretches of a video the absent clips are.
     failed_before, failed_sources_before, empty_before: how many of them an earlier run had told
     of already. failures: the new ones; known_failures: those of an earlier run.
     """
@@ -34,10 +36,12 @@ class Tally:
     failed_sources_before: int = 0
     empty_before: int = 0
     planned: int = 0
+    without_frames: int = 0
     written: int = 0
     failed: int = 0
     failed_before: int = 0
     absent: int = 0
+    stretches: int = 0
     reused: int = 0
     damaged: int = 0
     chunks: int = 0
@@ -55,11 +59,26 @@ class Tally:
     kinds: Counter[str] = field(default_factory=Counter[str])
     reasons_empty: Counter[str] = field(default_factory=Counter[str])
     rows: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
+    rows_total: int = 0
     slowest: list[tuple[float, str]] = field(default_factory=list[tuple[float, str]])
     warnings: list[str] = field(default_factory=list[str])
     warnings_total: int = 0
     encoders: Counter[str] = field(default_factory=Counter[str])
     cluster_notes: list[str] = field(default_factory=list[str])
+
+    def add_planned(self, clips: Iterable[Clip]) -> int:
+        """Count what is planned; how many clips that is."""
+        planned = 0
+        for clip in clips:
+            planned += clip.count
+            self.without_frames += 0 if clip.frame_count else clip.count
+        self.planned += planned
+        return planned
+
+    @property
+    def with_frames(self) -> int:
+        """How many clips are planned that there is something to make of."""
+        return self.planned - self.without_frames
 
     def add_chunk(
         self,
@@ -79,6 +98,7 @@ class Tally:
         for clip in record.clips:
             self._add_clip(clip, file, before=done_before or clip.clip.id in known)
             rows.append(clip_row(clip, file, record.recipe_digest))
+        self.rows_total += len(rows)
         room = _ROWS_SHOWN - len(self.rows)
         self.rows.extend(rows[: max(0, room)])
         if done_before:
@@ -106,7 +126,8 @@ class Tally:
                 name = f"{file.key} clip {record.clip.number}"
                 self.add_failure(name, record.failure, before=before)
         else:
-            self.absent += 1
+            self.absent += record.clip.count
+            self.stretches += 1
 
     def add_failed_source(self, name: str, failure: Failure | None, *, before: bool) -> None:
         """Count a video that could not be clipped."""

@@ -13,7 +13,7 @@ from typing import Any
 
 from clipping.cluster.chunk_queue import Waiting
 from clipping.config.run_config import RunConfig
-from clipping.dataset.layout import source_record_name
+from clipping.dataset.layout import chunk_record_name, source_record_name
 from clipping.dataset.manifest import Manifest
 from clipping.dataset.resume import EarlierWork, in_order, name_taken_by
 from clipping.errors import ClippingError, FailureKind, SourceError
@@ -87,7 +87,7 @@ class Tracker:
                 continue
             record, chunks = done
             self._count_source(record, before=True)
-            self.tally.planned += record.clips
+            self.tally.add_planned(c.clip for chunk in chunks for c in chunk.clips)
             for chunk in chunks:
                 self._count_chunk(chunk, file, done_before=True)
         return waiting
@@ -142,8 +142,7 @@ class Tracker:
             reason = f"lasts {float(video.duration):.3f} s, {recipe.span_source.why_none()}"
             self._end_source(self._source_record(source.file, SourceStatus.EMPTY, reason=reason))
             return []
-        clips = sum(len(chunk.clips) for chunk in chunks)
-        self.tally.planned += clips
+        clips = self.tally.add_planned(clip for chunk in chunks for clip in chunk.clips)
         self._underway[key] = _Underway(source, len(chunks), clips, len(chunks))
         waiting: list[Waiting] = []
         for chunk in chunks:
@@ -195,6 +194,10 @@ class Tracker:
 
     def _count_done_chunk(self, chunk: Chunk, kept: dict[str, ClipRecord]) -> None:
         record = self._chunk_record(chunk, list(kept.values()))
+        if not self.earlier.has_record_of(chunk):
+            # Its run was killed before it wrote one, or cut the source into other chunks.
+            name = chunk_record_name(record.source_key, record.chunk)
+            self.earlier.output.write_text(name, record.model_dump_json(indent=1))
         self._count_chunk(record, chunk.source.file, done_before=True)
         self._end_chunk(chunk)
 
