@@ -19,7 +19,6 @@ from clipping.run import chunk as chunk_module
 from clipping.run.chunk import make_chunk, plan_chunks, probe_file
 from clipping.storage.discover import find_sources
 from clipping.storage.outputs import open_output
-from clipping.storage.source import opened
 from tests.support.media import add_sound, counter_video, noise, steady
 
 RECIPE = Recipe(clip_len_s=1, clip_stride_s=0.5, min_clip_length_s=1, preset="veryfast")
@@ -101,7 +100,7 @@ def test_only_the_segments_that_missing_clips_need_are_encoded(
             encoded.append(" ".join(command))
         return process.run(command, **options)
 
-    monkeypatch.setattr(chunk_module, "opened", lambda file, folder, _: opened(file, folder, run))
+    monkeypatch.setattr(chunk_module, "_bounded", lambda _execution: run)
     made(chunk, out, 2)
     assert 1 <= len(encoded) <= 2
 
@@ -120,7 +119,7 @@ def test_narrowing_down_goes_the_same_way_after_a_kill(
             raise FfmpegError("it hurts here", FailureKind.BAD_INPUT)
         return process.run(command, **options)
 
-    monkeypatch.setattr(chunk_module, "opened", lambda file, folder, _: opened(file, folder, run))
+    monkeypatch.setattr(chunk_module, "_bounded", lambda _execution: run)
     whole = made(chunk, tmp_path / "whole", 2)
     assert {n for n, sha in whole.items() if sha == ClipStatus.FAILED} == {5, 6}
     made(chunk, out, 1)
