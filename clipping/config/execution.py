@@ -82,7 +82,8 @@ class Execution(BaseModel):
         default=1,
         ge=1,
         le=64,
-        description="Threads per encoder while there is work for every CPU.",
+        description="Threads per encoder, at least; the encoders of a chunk that cannot be split "
+        "far get up to 4.",
     )
     encode_batch_size: int = Field(
         default=16,
@@ -168,6 +169,14 @@ class Execution(BaseModel):
         ge=1,
         le=_DAY,
         description="Kill an ffmpeg process that makes no progress for this many seconds.",
+    )
+    ffmpeg_memory_gb: float = Field(
+        default=0.0,
+        ge=0,
+        le=10_000,
+        description="The most memory in GB that one ffmpeg process may take before it is killed; 0 "
+        "means 80% of what its node has. Pictures larger than 8K are encoded one at a time on "
+        "each node.",
     )
     extensions: Annotated[
         list[str], NoDecode, BeforeValidator(_listed), AfterValidator(_extensions)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import csv
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 
 from clipping.models import ClipStatus, SourceStatus
 from clipping.storage.outputs import Output
+from clipping.storage.scratch import SweptFolder
 
 __all__ = ["FAILURE_COLUMNS", "FailureList"]
 
@@ -24,7 +24,7 @@ class FailureList:
 
     def __init__(self, output: Output, name: str) -> None:
         self._output, self._name = output, name
-        self._folder = tempfile.TemporaryDirectory(prefix="clipping-manifest-")
+        self._folder = SweptFolder()
         self._path = Path(self._folder.name) / "failures.csv"
         self._stream = open(self._path, "w", newline="", encoding="utf-8")  # noqa: SIM115
         self._rows = csv.DictWriter(self._stream, FAILURE_COLUMNS, extrasaction="ignore")

@@ -29,6 +29,7 @@ __all__ = [
     "meta_name",
     "own_folders",
     "record_name",
+    "run_name",
     "shard_manifest",
     "shard_of_manifest",
     "source_record_name",
@@ -95,6 +96,11 @@ def failures_name(shard: str) -> str:
 def underway_file(shard: str) -> str:
     """What a run's note of the videos whose records it changes is called."""
     return f"{shard_label(shard)}.json"
+
+
+def run_name(shard: str) -> str:
+    """Where the id of the flow run that works on the output lies meanwhile."""
+    return f".flow-run-{shard_label(shard)}"
 
 
 def own_folders(output: str) -> list[str]:

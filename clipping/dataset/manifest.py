@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -15,6 +14,7 @@ from clipping.dataset.clip_json import span_seconds
 from clipping.dataset.layout import clip_name
 from clipping.models import ClipRecord, ClipStatus, SourceFile, SourceRecord, VideoFacts
 from clipping.storage.outputs import Output
+from clipping.storage.scratch import SweptFolder
 
 __all__ = [
     "FORMAT",
@@ -254,7 +254,7 @@ class Manifest:
         self._arrow: Any = importlib.import_module("pyarrow")
         parquet: Any = importlib.import_module("pyarrow.parquet")
         self._output, self._name = output, name
-        self._folder = tempfile.TemporaryDirectory(prefix="clipping-manifest-")
+        self._folder = SweptFolder()
         self._path = Path(self._folder.name) / "table.parquet"
         self._schema = schema_of(columns)
         self._writer: Any = parquet.ParquetWriter(

@@ -212,7 +212,7 @@ def summary_markdown(tally: Tally, output: str, about: Iterable[tuple[str, str]]
             f"{tally.sources}: {tally.clipped} clipped, {tally.empty} without clips,"
             f" {tally.failed_sources} failed",
         ),
-        ("Clips planned", f"{tally.planned}"),
+        ("Clips planned", f"{tally.planned}, {tally.with_frames} of them with frames"),
         (
             "Clips written",
             f"{tally.written} ({made} made now, {tally.reused} there already)",

@@ -18,7 +18,7 @@ from clipping.dataset.layout import chunk_record_name, source_record_name
 from clipping.dataset.manifest import Origin
 from clipping.dataset.resume import EarlierWork, in_order, name_taken_by
 from clipping.errors import ClippingError, FailureKind, SourceError
-from clipping.media.methods.encode_once import work_of
+from clipping.media.methods.encode_once import cpus_for, work_of
 from clipping.models import (
     Chunk,
     ChunkRecord,
@@ -180,7 +180,9 @@ class Tracker:
             if len(kept) == len(chunk.clips):
                 self._count_done_chunk(chunk, kept)
                 continue
-            waiting.append(Waiting(chunk, work_of(chunk)))
+            wanted = [clip for clip in chunk.clips if clip.id not in kept]
+            cpus = cpus_for(chunk, wanted, self.config.execution)
+            waiting.append(Waiting(chunk, work_of(chunk), cpus=max(1, cpus)))
         return waiting
 
     # What became of it
