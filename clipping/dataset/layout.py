@@ -83,6 +83,11 @@ def manifest_name(shard: str) -> str:
     return f"{MANIFESTS}/{shard_manifest(shard)}" if shard else MANIFEST
 
 
+def run_name(shard: str) -> str:
+    """Where the id of the flow run that works on the output lies meanwhile."""
+    return f".flow-run-{shard_label(shard)}"
+
+
 def sources_name(shard: str) -> str:
     """Where a run's table of videos lies below the output."""
     return f"{MANIFESTS}/{shard_label(shard)}.{SOURCES}" if shard else SOURCES
@@ -96,11 +101,6 @@ def failures_name(shard: str) -> str:
 def underway_file(shard: str) -> str:
     """What a run's note of the videos whose records it changes is called."""
     return f"{shard_label(shard)}.json"
-
-
-def run_name(shard: str) -> str:
-    """Where the id of the flow run that works on the output lies meanwhile."""
-    return f".flow-run-{shard_label(shard)}"
 
 
 def own_folders(output: str) -> list[str]:

@@ -53,10 +53,9 @@ class ClipRun:
         execution = self.config.execution
         with prepared(self.config) as work:
             assert work.earlier.tables is not None
-            output = work.earlier.output
             # What holds a store's output is a lease, from whose age nothing is certain.
             far = is_remote(self.config.output)
-            telling = telling_of_a_dead_run(output, run_name(execution.shard))
+            telling = telling_of_a_dead_run(work.earlier.output, run_name(execution.shard))
             with (
                 nullcontext() if far else telling,
                 Coverage(work.earlier.tables, work.earlier.recipe_digest) as manifest,

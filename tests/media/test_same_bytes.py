@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -102,7 +101,7 @@ def test_only_the_segments_that_missing_clips_need_are_encoded(
             encoded.append(" ".join(command))
         return process.run(command, **options)
 
-    monkeypatch.setattr(chunk_module, "opened", partial(opened, run=run))
+    monkeypatch.setattr(chunk_module, "opened", lambda file, folder, _: opened(file, folder, run))
     made(chunk, out, 2)
     assert 1 <= len(encoded) <= 2
 
@@ -121,7 +120,7 @@ def test_narrowing_down_goes_the_same_way_after_a_kill(
             raise FfmpegError("it hurts here", FailureKind.BAD_INPUT)
         return process.run(command, **options)
 
-    monkeypatch.setattr(chunk_module, "opened", partial(opened, run=run))
+    monkeypatch.setattr(chunk_module, "opened", lambda file, folder, _: opened(file, folder, run))
     whole = made(chunk, tmp_path / "whole", 2)
     assert {n for n, sha in whole.items() if sha == ClipStatus.FAILED} == {5, 6}
     made(chunk, out, 1)
