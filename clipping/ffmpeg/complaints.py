@@ -17,9 +17,7 @@ _TELLING = re.compile(
 )
 # What is called an error although every picture is whole: messages for the player, and the
 # book-keeping of reference frames, which encoders get wrong and decoders put right.
-_HARMLESS = re.compile(
-    r"SEI type|mmco: unref short failure|number of reference frames|co located POCs unavailable"
-)
+_HARMLESS = re.compile(r"SEI type|mmco: unref short failure|number of reference frames")
 # Who speaks, if it is the output's side of ffmpeg.
 _OUTPUT = re.compile(r"(?:[vas]ost|out|enc|fc|vf|af|Parsed_|graph|swscaler|auto_|null$|mp4$)")
 

@@ -27,11 +27,17 @@ class CheckedPacket:
 
 
 def damaged_frames(
-    frames: Sequence[int], lost: Iterable[int], packets: Sequence[CheckedPacket]
+    frames: Iterable[int],
+    lost: Iterable[int],
+    packets: Sequence[CheckedPacket],
+    times: Sequence[int],
+    longest: int,
 ) -> frozenset[int]:
-    """Of the PTS in `frames` (ascending), those of frames that are damaged.
+    """Of the PTS in `frames`, those of frames that are damaged.
 
-    lost: PTS of frames that did not come out of the decoder; packets: in decoding order.
+    lost: PTS of frames that did not come out of the decoder; packets: in decoding order; times:
+    PTS of all frames of the source there, ascending; longest: what a frame may last, where no
+    next one says how long it does.
 
     A picture that is built on a damaged one is damaged: everything from the damaged packet on
     to the next keyframe, the pictures shown before that keyframe included (open GOP). Nothing
@@ -40,7 +46,7 @@ def damaged_frames(
     """
     if not packets:
         return frozenset(frames)
-    shown = _Shown(frames, packets)
+    shown = _Shown(packets, times, longest)
     found = list(packets)
     for pts in lost:
         for place in shown.places(pts):
@@ -52,23 +58,28 @@ def damaged_frames(
 class _Shown:
     """Which packets a frame came of."""
 
-    def __init__(self, frames: Sequence[int], packets: Sequence[CheckedPacket]) -> None:
+    def __init__(
+        self, packets: Sequence[CheckedPacket], times: Sequence[int], longest: int
+    ) -> None:
         timed = sorted((p.pts, i) for i, p in enumerate(packets) if p.pts is not None)
         self._pts = [pts for pts, _ in timed]
         self._places = [place for _, place in timed]
         self._every = range(len(packets))
-        self._next = dict(pairwise(frames))
+        self._next = dict(pairwise(times))
+        self._longest = longest
 
     def places(self, pts: int) -> Sequence[int]:
         """Positions of the packets shown from `pts` until the next frame.
 
-        Fields of one picture may have a packet each. Where no packet has such a time, it is the
-        last one before it; all packets, if they have no times at all.
+        Fields of one picture may have a packet each. Packets that are shown much later are of
+        frames that were lost before the source's frames were counted. Where no packet has such a
+        time, it is the last one before it; all packets, if they have no times at all.
         """
         if not self._pts:
             return self._every
         first = bisect_left(self._pts, pts)
-        stop = bisect_left(self._pts, self._next.get(pts, pts + 1))
+        end = min(self._next.get(pts, pts + 1), pts + self._longest)
+        stop = bisect_left(self._pts, end)
         if first < stop:
             return self._places[first:stop]
         return [self._places[max(0, first - 1)]]

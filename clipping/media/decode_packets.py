@@ -11,8 +11,9 @@ seek: PTS to seek to, or null to begin with the file; start: PTS of the keyframe
 to begin at or before; stop: PTS up to which frames are of interest.
 
 It prints a line `packet={...}` for each packet in decoding order:
-pts, key: of the packet; said: what was said while it was read and decoded, as [level, text];
-corrupt: whether it, or the frame that came of it, is flagged as corrupt.
+pts, key: of the packet; read, said: the errors while it was read, and what was said while it was
+decoded, as [level, text]; corrupt: whether it, or the frame that came of it, is flagged as corrupt.
+shown: whether a frame came of it; null if that is not known, or may rightly not be.
 clean: of a keyframe: PTS from which all is well when decoding begins there; null if nothing is.
 """
 
@@ -32,9 +33,10 @@ from av.codec.context import Flags
 from av.stream import Discard
 
 # FFmpeg's levels; of what is less than a warning, only that a picture was made up.
-_WARNING = 24
+_ERROR, _WARNING = 16, 24
 _MADE_UP = "concealing "
 _SAID_AT_MOST = 8
+_IDR = 5
 _PROGRESS_SECONDS = 0.5
 
 
@@ -76,7 +78,8 @@ class _Restarts:
         """Take in the next packet; settle `clean` of its row, or of one before it."""
         if packet.is_keyframe:
             row["clean"] = packet.pts
-            if self._name == "h264" and self._corrupt(self._fresh(), packet, None):
+            may_be_slow = self._name == "h264" and not self._is_idr(bytes(packet))
+            if may_be_slow and self._corrupt(self._fresh(), packet, None):
                 row["clean"] = None
                 self._slow.append((row, self._fresh()))
         for begun, context in self._slow:
@@ -84,6 +87,17 @@ class _Restarts:
                 if not frame.is_corrupt and begun["clean"] is None:
                     begun["clean"] = frame.pts
         self._slow = [waiting for waiting in self._slow if waiting[0]["clean"] is None]
+
+    def _is_idr(self, packet: bytes) -> bool:
+        """Whether a packet of H.264 holds an IDR picture (NAL units of type 5)."""
+        if not self._extradata or self._extradata[0] != 1:  # Annex B: start codes
+            return any(unit[:1] and unit[0] & 31 == _IDR for unit in packet.split(b"\0\0\1")[1:])
+        prefix, at = (self._extradata[4] & 3) + 1, 0  # ISO/IEC 14496-15, 5.3.3.1
+        while at + prefix < len(packet):
+            if packet[at + prefix] & 31 == _IDR:
+                return True
+            at += prefix + int.from_bytes(packet[at : at + prefix], "big")
+        return False
 
     @staticmethod
     def _corrupt(context: Any, *packets: Any) -> bool:
@@ -98,41 +112,59 @@ def _decoded(context: Any, packet: Any) -> list[Any]:
         return []
 
 
-def _opened(asked: dict[str, Any], seek: int | None) -> tuple[Any, Any, Iterator[Any]]:
-    container: Any = av.open(asked["url"], options=asked["options"], metadata_errors="ignore")
-    stream = container.streams[asked["stream"]]
-    for other in container.streams:
-        if other.index != stream.index:
-            other.discard = Discard.all
-    if seek is not None:
-        container.seek(seek, stream=stream)
-    _set_up(stream.codec_context)
-    return container, stream, container.demux(stream)
+class _Source:
+    """The video's packets, from a place on.
+
+    is_corrupt: whether data of the packet read last is missing or damaged, as the demuxer has it.
+    """
+
+    def __init__(self, asked: dict[str, Any], seek: int | None) -> None:
+        self._container: Any = av.open(
+            asked["url"], options=asked["options"], metadata_errors="ignore"
+        )
+        self.stream: Any = self._container.streams[asked["stream"]]
+        for other in self._container.streams:
+            if other.index != self.stream.index:
+                other.discard = Discard.all
+        if seek is not None:
+            self._container.seek(seek, stream=self.stream)
+        self.context = _set_up(self.stream.codec_context)
+        # A parser that waits for the next packet's start passes that packet's flag on with the
+        # one before (of 31 flags in a lossy transport stream, 26 are one packet early).
+        self._is_early = self._container.format.name == "mpegts"
+        self._flag = self.is_corrupt = False
+        self._packets: Iterator[Any] = self._container.demux(self.stream)
+
+    def next(self) -> Any:
+        """The next packet that holds something; None at the end, or where reading breaks off."""
+        try:
+            packet = next((p for p in self._packets if p.size), None)
+        except (av.error.FFmpegError, IndexError):
+            return None  # IndexError: PyAV meets a stream that appears in mid-file
+        flag = packet is not None and packet.is_corrupt
+        self.is_corrupt, self._flag = (self._flag if self._is_early else flag), flag
+        return packet
+
+    def close(self) -> None:
+        """Nothing more is read."""
+        self._container.close()
 
 
-def _next(packets: Iterator[Any]) -> Any:
-    """The next packet that holds something; None at the end, or where reading breaks off."""
-    try:
-        return next((p for p in packets if p.size), None)
-    except (av.error.FFmpegError, IndexError):
-        return None  # IndexError: PyAV meets a stream that appears in mid-file
-
-
-def _begin(asked: dict[str, Any], logs: Any) -> tuple[Any, Any, Iterator[Any], Any, bool]:
-    """The source opened, the packet to begin with, and whether that is in mid-file, a keyframe."""
+def _begin(asked: dict[str, Any], logs: Any) -> tuple[_Source, Any, bool]:
+    """The source, the packet to begin with, and whether that is in mid-file, a keyframe."""
     if asked["seek"] is not None:
-        container, stream, packets = _opened(asked, asked["seek"])
+        source = _Source(asked, asked["seek"])
         logs.clear()  # opening decodes the first frames of the file
-        first = _next(packets)
+        first = source.next()
         while first is not None and not (first.is_keyframe and first.pts is not None):
             logs.clear()
-            first = _next(packets)
+            first = source.next()
         if first is not None and first.pts <= asked["start"]:
-            return container, stream, packets, first, True
-        container.close()
-    container, stream, packets = _opened(asked, None)
+            return source, first, True
+        source.close()
+    source = _Source(asked, None)
     logs.clear()
-    return container, stream, packets, _next(packets), False
+    return source, source.next(), False
 
 
 def main() -> None:
@@ -144,16 +176,17 @@ def main() -> None:
     rows: list[dict[str, Any]] = []
     told = time.monotonic()
     with av.logging.Capture(local=False) as logs:
-        container, stream, packets, packet, in_middle = _begin(asked, logs)
+        source, packet, in_middle = _begin(asked, logs)
         # Where decoding begins, the pictures shown before the keyframe lack what they are built on.
         first_pts = packet.pts if in_middle else None
-        restarts, context = _Restarts(stream), stream.codec_context
+        restarts, context = _Restarts(source.stream), source.context
         beyond: int | None = None
 
         def take(frames: list[Any]) -> None:
             for frame in frames:
-                if frame.is_corrupt and isinstance(frame.opaque, int):
-                    rows[frame.opaque]["corrupt"] = True
+                if isinstance(frame.opaque, int):
+                    rows[frame.opaque]["shown"] = True
+                    rows[frame.opaque]["corrupt"] |= frame.is_corrupt
 
         while packet is not None:
             is_key, pts = packet.is_keyframe, packet.pts
@@ -161,26 +194,34 @@ def main() -> None:
                 break
             if is_key and pts is not None and pts >= asked["stop"]:
                 beyond = pts
-            row = {"pts": pts if pts is not None else packet.dts, "key": is_key}
+            row: dict[str, Any] = {
+                "pts": pts if pts is not None else packet.dts,
+                "key": is_key,
+                "corrupt": source.is_corrupt,
+                "shown": False,
+                "read": [text for text in _said(logs) if text[0] <= _ERROR],
+            }
             rows.append(row)
             packet.opaque = len(rows) - 1
-            row["corrupt"] = packet.is_corrupt
+            logs.clear()
             try:
                 take(context.decode(packet))
             except av.error.FFmpegError as error:
-                logs.append((16, stream.codec_context.name, f"{error.strerror}"))
+                logs.append((_ERROR, context.name, f"{error.strerror}"))
             row["said"] = _said(logs)
             restarts.see(packet, row)
             logs.clear()
             if time.monotonic() - told > _PROGRESS_SECONDS:
                 told = time.monotonic()
                 print(f"frame={len(rows)}", flush=True)
-            packet = _next(packets)
+            packet = source.next()
         take(_decoded(context, None))
-        container.close()
+        source.close()
+    is_told = any(row["shown"] for row in rows)  # by the decoder: whose frames they are
     for row in rows:
+        row["shown"] = row["shown"] if is_told else None
         if first_pts is not None and row["pts"] is not None and row["pts"] < first_pts:
-            row["said"], row["corrupt"] = [], False
+            row.update(read=[], said=[], corrupt=False, shown=None)
         print(f"packet={json.dumps(row)}")
 
 

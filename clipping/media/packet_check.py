@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
 from math import floor
 from pathlib import Path
 from typing import Any
@@ -19,34 +21,52 @@ from clipping.ffmpeg.commands import DEMUXERS, protocols, seek_target
 from clipping.ffmpeg.complaints import is_complaint
 from clipping.media.damage import CheckedPacket, damaged_frames
 from clipping.media.method import Job
-from clipping.models import VideoFacts
+from clipping.models import Chunk, VideoFacts
+from clipping.plan.frame_times import unpack
 from clipping.plan.segments import Segment
 
-__all__ = ["check_frames"]
+__all__ = ["FrameCheck", "check_frames"]
 
 _PROGRAM = Path(__file__).with_name("decode_packets.py")
 _ROW = "packet="
 _ERROR = 16  # FFmpeg's AV_LOG_ERROR; what is worse is less
 
 
-def check_frames(
-    job: Job, video: VideoFacts, segment: Segment, lost: Sequence[int]
-) -> frozenset[int]:
-    """PTS of the segment's frames that are damaged, the same in every run.
+@dataclass(frozen=True, slots=True)
+class FrameCheck:
+    """PTS of a segment's frames that are damaged, and whether decoding may begin at its keyframe.
 
-    lost: PTS of its frames that did not come out of the decoder. If the stretch cannot be decoded
-    packet by packet, all count as damaged. Raises FfmpegError for what is not the source's fault.
+    It may not where frames only get whole one after the other (H.264 intra refresh).
     """
+
+    damaged: frozenset[int]
+    begins_whole: bool = True
+
+
+def check_frames(
+    job: Job, chunk: Chunk, segment: Segment, lost: Sequence[int], *, from_start: bool = False
+) -> FrameCheck:
+    """Find the segment's damaged frames; the same in every run.
+
+    lost: PTS of its frames that did not come out of the decoder; from_start: begin with the file.
+    If the stretch cannot be decoded packet by packet, all its frames count as damaged. Raises
+    FfmpegError for what is not the source's fault.
+    """
+    video = chunk.source.video
+    target = None if from_start else seek_target(segment.seek, video)
     packets: list[CheckedPacket] = []
+    times = unpack(chunk.frame_pts)
+    # Some packets give no frame by design; then the frames' times were not read from packets.
+    is_planned = times.__contains__ if video.index != "packets" else _is_timed
 
     def on_out(line: str) -> None:
         if line.startswith(_ROW):
-            packets.append(_checked(json.loads(line.removeprefix(_ROW))))
+            packets.append(_checked(json.loads(line.removeprefix(_ROW)), is_planned))
 
     what = f"finding the damage in frames {segment.first_frame} to {segment.end_frame - 1}"
     try:
         job.reading.run(
-            _command(job.reading.url, video, segment),
+            _command(job.reading.url, video, segment, target),
             what=what,
             on_out=on_out,
             stall_limit=job.execution.stall_timeout_s,
@@ -55,12 +75,18 @@ def check_frames(
     except FfmpegError as error:
         if not error.kind.is_clips_own:
             raise
-        return frozenset(segment.pts)
-    return damaged_frames(segment.pts, lost, packets)
+        return FrameCheck(frozenset(segment.pts))
+    damaged = damaged_frames(segment.pts, lost, packets, times, video.nominal_duration)
+    first = packets[0] if packets and target is not None else None
+    begins_whole = first is None or not first.is_key or first.clean_from == first.pts
+    return FrameCheck(damaged, begins_whole)
 
 
-def _command(url: str, video: VideoFacts, segment: Segment) -> list[str]:
-    target = seek_target(segment.seek, video)
+def _is_timed(pts: int | None) -> bool:
+    return pts is not None
+
+
+def _command(url: str, video: VideoFacts, segment: Segment, target: Fraction | None) -> list[str]:
     asked: dict[str, Any] = {
         "url": url,
         "options": {"format_whitelist": DEMUXERS, "protocol_whitelist": protocols(url)},
@@ -73,11 +99,14 @@ def _command(url: str, video: VideoFacts, segment: Segment) -> list[str]:
     return [sys.executable, "-P", str(_PROGRAM), json.dumps(asked)]
 
 
-def _checked(row: dict[str, Any]) -> CheckedPacket:
-    complains = any(is_complaint(text, is_error=level <= _ERROR) for level, text in row["said"])
+def _checked(row: dict[str, Any], is_planned: Callable[[int | None], bool]) -> CheckedPacket:
+    # What is lost before a keyframe does not matter to it.
+    said: list[tuple[int, str]] = row["said"] + ([] if row["key"] else row["read"])
+    complains = any(is_complaint(text, is_error=level <= _ERROR) for level, text in said)
+    is_lost = row["shown"] is False and is_planned(row["pts"])
     return CheckedPacket(
         pts=row["pts"],
         is_key=row["key"],
-        is_damaged=row["corrupt"] or complains,
+        is_damaged=row["corrupt"] or complains or is_lost,
         clean_from=row.get("clean"),
     )

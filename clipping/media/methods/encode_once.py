@@ -106,11 +106,17 @@ class EncodeOnce:
         encoded, complaints = self._encode(segment, threads, from_start=False)
         if sorted(encoded.pts) != list(segment.pts):
             encoded, complaints = self._settled(segment, threads, encoded, complaints)
-        lost = sorted(set(segment.pts).difference(encoded.pts))
+        lost = _lost(segment, encoded)
         if not lost and not complaints:
             return encoded
-        damaged = check_frames(self.job, self.chunk.source.video, segment, lost)
-        return replace(encoded, damaged=damaged)
+        found = check_frames(self.job, self.chunk, segment, lost)
+        if not found.begins_whole:
+            encoded, complaints = self._encode(segment, threads, from_start=True)
+            lost = _lost(segment, encoded)
+            if not lost and not complaints:
+                return encoded
+            found = check_frames(self.job, self.chunk, segment, lost, from_start=True)
+        return replace(encoded, damaged=found.damaged)
 
     def _settled(
         self, segment: Segment, threads: int, encoded: EncodedSegment, complaints: int
@@ -234,6 +240,11 @@ class EncodeOnce:
             if not error.kind.is_clips_own:
                 raise
             return Decoded()  # ffmpeg's way to say that there is no frame
+
+
+def _lost(segment: Segment, encoded: EncodedSegment) -> list[int]:
+    """PTS of the segment's frames that did not come out of the decoder."""
+    return sorted(set(segment.pts).difference(encoded.pts))
 
 
 def _presented(pts: Sequence[int], segment: Segment) -> list[int]:
