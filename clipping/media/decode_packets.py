@@ -19,6 +19,7 @@ clean: of a keyframe: PTS from which all is well when decoding begins there; nul
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import sys
@@ -37,13 +38,22 @@ _ERROR, _WARNING = 16, 24
 _MADE_UP = "concealing "
 _SAID_AT_MOST = 8
 _IDR = 5
+_TRANSPORT = ("http", "tcp")
 _PROGRESS_SECONDS = 0.5
+
+
+def _checked(logs: list[tuple[int, str, str]]) -> list[tuple[int, str, str]]:
+    """The log as it is. Raises OSError if the connection failed: that is no damage."""
+    for level, who, text in logs:
+        if level <= _ERROR and who in _TRANSPORT:
+            raise OSError(errno.EIO, f"Input/output error: {text.strip()}")
+    return logs
 
 
 def _said(logs: list[tuple[int, str, str]]) -> list[tuple[int, str]]:
     telling = [
         (level, text.strip()[:200])
-        for level, _, text in logs
+        for level, _, text in _checked(logs)
         if level <= _WARNING or text.startswith(_MADE_UP)
     ]
     return list(dict.fromkeys(telling))[:_SAID_AT_MOST]
@@ -154,7 +164,7 @@ def _begin(asked: dict[str, Any], logs: Any) -> tuple[_Source, Any, bool]:
     """The source, the packet to begin with, and whether that is in mid-file, a keyframe."""
     if asked["seek"] is not None:
         source = _Source(asked, asked["seek"])
-        logs.clear()  # opening decodes the first frames of the file
+        _checked(logs).clear()  # opening decodes the first frames of the file
         first = source.next()
         while first is not None and not (first.is_keyframe and first.pts is not None):
             logs.clear()
@@ -163,7 +173,7 @@ def _begin(asked: dict[str, Any], logs: Any) -> tuple[_Source, Any, bool]:
             return source, first, True
         source.close()
     source = _Source(asked, None)
-    logs.clear()
+    _checked(logs).clear()
     return source, source.next(), False
 
 
@@ -215,6 +225,7 @@ def main() -> None:
                 told = time.monotonic()
                 print(f"frame={len(rows)}", flush=True)
             packet = source.next()
+        _checked(logs)
         take(_decoded(context, None))
         source.close()
     is_told = any(row["shown"] for row in rows)  # by the decoder: whose frames they are

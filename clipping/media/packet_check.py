@@ -87,9 +87,13 @@ def _is_timed(pts: int | None) -> bool:
 
 
 def _command(url: str, video: VideoFacts, segment: Segment, target: Fraction | None) -> list[str]:
+    options = {"format_whitelist": DEMUXERS, "protocol_whitelist": protocols(url)}
+    if "http" in options["protocol_whitelist"]:
+        # FFmpeg 8.1 seeks on a connection that it has asked the server to close.
+        options["multiple_requests"] = "1"
     asked: dict[str, Any] = {
         "url": url,
-        "options": {"format_whitelist": DEMUXERS, "protocol_whitelist": protocols(url)},
+        "options": options,
         "stream": video.stream,
         "seek": None if target is None else floor(target / video.time_base),
         "start": segment.seek,

@@ -12,8 +12,17 @@ from pathlib import Path
 import pytest
 
 from clipping.config.execution import Execution
-from clipping.errors import FailureKind
-from clipping.models import ClipRecord, ClipStatus
+from clipping.config.recipe import Recipe
+from clipping.errors import FailureKind, StorageError
+from clipping.ffmpeg.encoders import ENCODERS
+from clipping.media.method import Job
+from clipping.media.packet_check import check_frames
+from clipping.models import ClipRecord, ClipStatus, SourceFile
+from clipping.plan.segments import segments
+from clipping.run.chunk import plan_chunks, probe_file
+from clipping.storage import object_store
+from clipping.storage.discover import find_sources
+from clipping.storage.source import opened
 from tests.media.conftest import Made, Make
 from tests.support.damage import CODECS, GOP, GOPS, flip_bits, gop_video, packets, visible_damage
 
@@ -116,3 +125,34 @@ def test_intra_refresh_is_no_damage(make: Make, tmp_path: Path) -> None:
     )
     assert len(made.clips) == GOPS
     assert not damage_told(made)
+
+
+def test_a_remote_source_has_the_damage_of_a_local_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Read by ranges; a store that breaks off is a failure of the store, and no damage."""
+    damaged = flip_bits(gop_video(tmp_path, "h264"), [(3, NEXT, 0)])
+    execution, recipe = Execution(), Recipe(clip_len_s=1, clip_stride_s=1)
+    file = find_sources([str(damaged)], execution.extensions).sources[0]
+    chunk = plan_chunks(probe_file(file, execution), recipe, 4)[0]
+    (segment,) = segments(chunk, chunk.clips[2:])
+    content = damaged.read_bytes()
+    there = len(content)
+
+    def fetch(_address: str, start: int, end: int, _size: int) -> bytes:
+        if end > there:
+            raise StorageError("the store broke off")
+        return content[start:end]
+
+    def check(file: SourceFile) -> frozenset[int]:
+        with opened(file) as reading:
+            job = Job(recipe, execution, reading, "ffmpeg", tmp_path, ENCODERS["libx264"])
+            return check_frames(job, chunk, segment, ()).damaged
+
+    monkeypatch.setattr(object_store, "fetch", fetch)
+    stored = file.model_copy(update={"uri": "s3://bucket/video.mp4"})
+    assert check(stored) == check(file)
+    assert len(check(file)) == GOP - 1
+    there = len(content) // 2
+    with pytest.raises(StorageError, match="broke off"):
+        check(stored)
