@@ -3,13 +3,13 @@
 import argparse
 import os
 import sys
+import traceback
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, NoReturn, cast, get_args, get_origin
 
-import psutil
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from rich.console import Console
@@ -19,9 +19,17 @@ from clipping.config.execution import Execution
 from clipping.config.load import Settings, load
 from clipping.config.recipe import Recipe
 from clipping.config.run_config import RunConfig
-from clipping.errors import ClippingError, UsageError
+from clipping.errors import ClippingError, FailureKind, UsageError
 from clipping.run.preparation import Prepared, handed_over, prepared
 from clipping.run.progress import Snapshot, shown_on
+from clipping.run.stopping import (
+    GO_ON,
+    end_children,
+    end_now,
+    interrupt_on_signals,
+    keep_interrupting,
+    received,
+)
 from clipping.storage.addresses import is_remote
 from clipping.storage.outputs import open_output
 
@@ -104,32 +112,48 @@ def parse(argv: Sequence[str], program: str = "clip-videos") -> Settings:
 def main(argv: Sequence[str] | None = None, *, program: str = "clip-videos") -> int:
     """Run the command line; the exit status: 0 done, 1 something failed, 2 wrong usage.
 
-    program: what it was called as, for its messages.
+    program: what it was called as, for its messages. A signal that stops it ends the process:
+    130 after Ctrl-C, 143 after SIGTERM, 129 after SIGHUP.
     """
+    given = list(sys.argv[1:] if argv is None else argv)
+    interrupt_on_signals()
     try:
-        return _run(parse(sys.argv[1:] if argv is None else argv, program))
-    except UsageError as error:
-        print(f"{program}: {error.message}", file=sys.stderr)
-        return _USAGE
-    except ClippingError as error:
-        print(f"{program}: {error.kind.value}: {error.message}", file=sys.stderr)
-        return _FAILED
+        return _run(parse(given, program))
     except KeyboardInterrupt:
-        print(
-            "\nStopped. What is finished stays; run the same command again to go on.",
-            file=sys.stderr,
-            flush=True,
-        )
-        # At once: imports that Ctrl-C cut in half would hang or complain on the way out.
-        _end_children()
-        os._exit(_INTERRUPTED)
+        _stopped()
+    except Exception as error:
+        if received() is not None:  # the interrupt came out of some library as another error
+            _stopped()
+        if "--verbose" in given and not isinstance(error, UsageError):
+            traceback.print_exc()
+        if isinstance(error, UsageError):
+            print(f"{program}: {error.message}", file=sys.stderr)
+            return _USAGE
+        told = error if isinstance(error, ClippingError) else _told(error)
+        print(f"{program}: {told.kind.value}: {told.message}", file=sys.stderr)
+        return _FAILED
 
 
-def _end_children() -> None:
-    """End everything that descends from this process, the server and a half-started Ray."""
-    for process in psutil.Process().children(recursive=True):
-        with suppress(psutil.Error):
-            process.kill()
+def _told(error: Exception) -> ClippingError:
+    """Any other exception, in a line."""
+    if isinstance(error, OSError):
+        return ClippingError(str(error), FailureKind.IO)
+    words = next(iter(str(error).strip().splitlines()), "")
+    return ClippingError(f"{type(error).__name__}: {words} (--verbose shows where)")
+
+
+def _stopped() -> NoReturn:
+    """End at once after Ctrl-C or a signal: imports cut in half would hang on the way out."""
+    with suppress(OSError):  # a terminal that is gone
+        print(f"\nStopped. {GO_ON}", file=sys.stderr)
+    number = received()
+    end_now(_INTERRUPTED if number is None else 128 + number)
+
+
+def _lost_server(reason: str) -> None:
+    """End from a thread: what waits for Prefect's server would go on waiting for minutes."""
+    print(f"{reason}. {GO_ON}", file=sys.stderr)
+    end_now(_FAILED)
 
 
 def _run(settings: Settings) -> int:
@@ -184,28 +208,35 @@ def _run_flow(config: RunConfig) -> int:
         # A wrong path should not have to wait for a server and a cluster.
         work = stack.enter_context(prepared(config))
         view.show(Snapshot(phase="starting"))
-        from clipping.orchestration.local_server import api
+        from clipping.orchestration.local_server import api, writable_home
 
-        stack.enter_context(api(meanwhile=lambda: _start_ray(work, stack)))
+        moved = writable_home()
+        if moved:
+            print(moved, file=sys.stderr)
+        stack.enter_context(api(lambda: _start_ray(work, stack), _lost_server))
         from prefect.exceptions import FailedRun
 
+        from clipping.orchestration.complaints import told
         from clipping.orchestration.flow import clip_flow
 
-        with handed_over(work):
-            state: Any = clip_flow(
-                input=list(config.input),
-                output=config.output,
-                recipe=config.recipe,
-                execution=config.execution,
-                return_state=True,
-            )
+        try:
+            with handed_over(work):
+                state: Any = clip_flow(
+                    input=list(config.input),
+                    output=config.output,
+                    recipe=config.recipe,
+                    execution=config.execution,
+                    return_state=True,
+                )
+        except Exception as error:  # Prefect's engine, which could not tell its server
+            raise told(error) from error
     if state.is_completed():
         return 0
     error = state.result(raise_on_failure=False)
     if isinstance(error, ClippingError):
         raise error
     if isinstance(error, BaseException) and not isinstance(error, FailedRun):
-        raise ClippingError(f"{type(error).__name__}: {error} (--verbose shows where)") from error
+        raise told(error) from error
     return _FAILED
 
 
@@ -231,6 +262,7 @@ def _start_ray(work: Prepared, stack: ExitStack) -> None:
             preload=WORKER_MODULES,
         ):
             stack.callback(ray_session.stop)
+        keep_interrupting()
     except KeyboardInterrupt:
-        _end_children()
+        end_children()
         raise

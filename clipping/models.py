@@ -90,7 +90,11 @@ class VideoFacts(Value):
     """What a probe learned about the first real video stream.
 
     width, height: of the decoded picture after rotation, in pixels.
+    average_rate, nominal_rate: of the header, in frames/s; guessed_rate: what ffmpeg makes of them,
+    and tells encoders.
     frame_count: presented frames, counted; duration: seconds, first start to last end.
+    gap_pts: how much of that is in gaps of more than an hour without a frame.
+    in_order: whether frames are decoded in the order of their timestamps, but for reordering.
     bit_rate: of the video in bit/s; bit_rate_estimated: from file size and duration.
     seeks_exactly: whether a seek lands on the keyframe asked for (records made before it had
     that name call it `tidy_seek`).
@@ -116,12 +120,15 @@ class VideoFacts(Value):
     time_base: Fraction
     average_rate: Fraction | None
     nominal_rate: Fraction | None
+    guessed_rate: Fraction | None = None
     bit_rate: int
     bit_rate_estimated: bool
     first_pts: int
     end_pts: int
     frame_count: int
     nominal_duration: int
+    gap_pts: int = Field(default=0, exclude_if=lambda pts: pts == 0)
+    in_order: bool = Field(default=True, exclude_if=lambda in_order: in_order)
     index: str
     seekable: bool
     seeks_exactly: bool = Field(validation_alias=AliasChoices("seeks_exactly", "tidy_seek"))
@@ -130,6 +137,16 @@ class VideoFacts(Value):
     def duration(self) -> Fraction:
         """Seconds from the first frame's start to the last frame's end."""
         return (self.end_pts - self.first_pts) * self.time_base
+
+    @property
+    def filled_duration(self) -> Fraction:
+        """Seconds in which frames come: the duration without gaps of more than an hour."""
+        return (self.end_pts - self.first_pts - self.gap_pts) * self.time_base
+
+    @property
+    def frame_rate(self) -> float:
+        """Frames per second, on average, where frames come."""
+        return float(self.frame_count / self.filled_duration)
 
     @property
     def is_hdr(self) -> bool:
@@ -158,10 +175,13 @@ class Clip(Value):
 
     Frames are `[start_frame, end_frame)`, numbered from 0 in presentation order.
     start_pts: PTS of its first frame; end_pts: where its last frame's display ends.
+    count: above 1 if it stands for that many consecutive clips in which no frame lies. `number` is
+    then the first one's, and `span` goes to the end of the last one.
     """
 
     id: str
     number: int
+    count: int = Field(default=1, exclude_if=lambda count: count == 1)
     span: Span
     start_frame: int
     end_frame: int
@@ -181,6 +201,7 @@ class Chunk(Value):
     clips and one frame beyond, if there is one.
     keyframes: the source's keyframe PTS that matter here, the last one before the first
     frame included.
+    repeated: packed PTS of the frames that are left out, since one with that PTS is there.
     """
 
     source: Source
@@ -189,6 +210,7 @@ class Chunk(Value):
     first_frame: int
     frame_pts: str
     keyframes: str
+    repeated: str = ""
 
     @property
     def name(self) -> str:
@@ -197,9 +219,11 @@ class Chunk(Value):
 
     @property
     def seconds(self) -> float:
-        """Seconds of source that its clips cover; overlaps count once."""
+        """Seconds of source that its clips with frames cover; overlaps count once."""
         total, reached = Fraction(0), Fraction(0)
         for clip in self.clips:
+            if not clip.frame_count:
+                continue
             begin = max(clip.span.start, reached)
             total += max(Fraction(0), clip.span.end - begin)
             reached = max(reached, clip.span.end)
@@ -215,13 +239,15 @@ class ClipStatus(StrEnum):
 
 
 class ClipRecord(Value):
-    """How one planned clip ended, and the proof.
+    """How one planned clip, or a row of absent ones, ended, and the proof.
 
     errors: why it failed or is absent; for a written clip, damage that it holds.
     damaged_frames: of the planned frames, how many are lost or damaged in the source; None if that
     was not found out (absent, failed for another reason, a record made before it was counted).
+    first_pts: PTS of its first frame, where the source has lost those that were planned before it.
     encoder: what encoded it; decoder: "cuda" where frames were decoded on a GPU.
     node: the machine that made it, and Ray's id of the node where there is one.
+    package_version, ffmpeg_version: of what made it, or failed to.
     """
 
     clip: Clip
@@ -233,6 +259,7 @@ class ClipRecord(Value):
     width: int = 0
     height: int = 0
     frames: int = 0
+    first_pts: int | None = Field(default=None, exclude_if=lambda pts: pts is None)
     video_codec: str | None = None
     encoder: str | None = None
     decoder: str | None = None
@@ -241,6 +268,20 @@ class ClipRecord(Value):
     sha256: str | None = None
     audio: dict[str, Any] | None = None
     encode_seconds: float = 0.0
+    package_version: str | None = None
+    ffmpeg_version: str | None = None
+
+    @property
+    def start_pts(self) -> int:
+        """Source PTS of what it shows first: its time 0."""
+        return self.clip.start_pts if self.first_pts is None else self.first_pts
+
+    @classmethod
+    def absent(cls, clip: Clip) -> ClipRecord:
+        """The record of a clip, or a row of them, that no frame lies in."""
+        where = "its span" if clip.count == 1 else f"the spans of these {clip.count} clips"
+        reason = f"no frame is presented in {where}"
+        return cls(clip=clip, status=ClipStatus.ABSENT, errors=(reason,))
 
 
 class ChunkRecord(Value):
@@ -274,7 +315,10 @@ class SourceStatus(StrEnum):
 
 
 class SourceRecord(Value):
-    """How one source ended; its presence with all chunk records makes a resume free."""
+    """How one source ended; its presence with all chunk records makes a resume free.
+
+    package_version, ffmpeg_version: of what opened it; None where nothing got that far.
+    """
 
     key: str
     uri: str
@@ -286,6 +330,8 @@ class SourceRecord(Value):
     reason: str | None = None
     failure: Failure | None = None
     source: Source | None = None
+    package_version: str | None = None
+    ffmpeg_version: str | None = None
 
 
 class ProbedSource(Value):
@@ -296,3 +342,4 @@ class ProbedSource(Value):
     failure: Failure | None = None
     frame_pts: str = ""
     keyframes: str = ""
+    repeated: str = ""

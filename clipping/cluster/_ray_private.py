@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import importlib
 import os
+import signal
+import threading
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -28,7 +30,9 @@ def starting_ray() -> Generator[None]:
     Under `uv run`, Ray would start every worker by another `uv run`, in a copy of the working
     folder; the workers are to use the environment that is there. Ray reads that switch when it
     is imported, so that a program which has imported Ray needs its module's constant changed.
+    Ray also takes SIGTERM, to exit without a word; it is given back to whoever had it.
     """
+    handler = signal.getsignal(signal.SIGTERM)
     added = {name: value for name, value in _ENVIRONMENT.items() if name not in os.environ}
     os.environ.update(added)
     constants: Any = None
@@ -41,6 +45,8 @@ def starting_ray() -> Generator[None]:
     try:
         yield
     finally:
+        if threading.current_thread() is threading.main_thread() and handler is not None:
+            signal.signal(signal.SIGTERM, handler)
         for each in added:
             os.environ.pop(each, None)
         if name in added and before is not None:

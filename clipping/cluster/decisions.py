@@ -128,10 +128,14 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class FailSource:
-    """Record that a source gives no chunks at all."""
+    """Record that a source gives no chunks at all.
+
+    is_verdict: whether it was opened, and this is what was found; else it could not be tried.
+    """
 
     file: SourceFile
     failure: Failure
+    is_verdict: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -272,7 +272,9 @@ class Policy:
         if failure is not None:
             return [FailSource(file, Failure.of(failure)) for file in files]
         return [
-            Plan(probed) if probed.failure is None else FailSource(probed.file, probed.failure)
+            Plan(probed)
+            if probed.failure is None
+            else FailSource(probed.file, probed.failure, is_verdict=True)
             for probed in ended.opened
         ]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
@@ -12,7 +13,12 @@ from clipping.ffmpeg.encoders import cpu_encoders
 from clipping.plan.shards import in_shard
 from clipping.plan.spans import exact
 
-__all__ = ["Execution", "allowed_failures"]
+__all__ = ["LONGEST_RETRY_DELAY", "Execution", "allowed_failures"]
+
+# Seconds.
+LONGEST_RETRY_DELAY = 3600
+_DAY = 86_400
+_WEEK = 7 * _DAY
 
 _RESOURCE_NAME = r"^[A-Za-z0-9_.:-]*$"
 # Names of resources that Ray itself counts.
@@ -29,6 +35,15 @@ def _listed(value: Any) -> Any:
     if isinstance(value, str):
         return json.loads(value) if value.lstrip().startswith("[") else value.split()
     return value
+
+
+def _extensions(given: list[str]) -> list[str]:
+    if not given:
+        raise ValueError("give at least one, like .mp4, or leave it out for the usual ones")
+    for extension in given:
+        if not re.fullmatch(r"\.?\w+(\.\w+)*", extension):
+            raise ValueError(f"give extensions like .mp4, not {extension!r}")
+    return given
 
 
 def _custom_resource(name: str) -> str:
@@ -49,7 +64,7 @@ _CustomResource = Annotated[str, AfterValidator(_custom_resource)]
 class Execution(BaseModel):
     """What decides where and how fast the work is done; it never changes a clip's content."""
 
-    model_config = ConfigDict(extra="forbid", title="Execution")
+    model_config = ConfigDict(extra="forbid", title="Execution", allow_inf_nan=False)
 
     num_clips_per_chunk: int = Field(
         default=32,
@@ -101,6 +116,7 @@ class Execution(BaseModel):
     node_wait_s: float = Field(
         default=0.0,
         ge=0,
+        le=_WEEK,
         description="How many seconds to wait for a node that can run a chunk (an autoscaler may "
         "start one, a lost one may come back) before the chunk fails.",
     )
@@ -115,11 +131,13 @@ class Execution(BaseModel):
     allow_failures: str = Field(
         default="0",
         description="How many clips and videos may fail before the run counts as failed: a "
-        "number (20) or a share (0.05 or 5%).",
+        "number (20) or a share (0.05 or 5%). What had failed before, and is not retried, does "
+        "not count.",
     )
     retry_failed: bool = Field(
         default=False,
-        description="Retry clips that failed permanently (damaged input) in an earlier run.",
+        description="Retry videos and clips that failed permanently (damaged input) in an "
+        "earlier run. A new version of the package or of ffmpeg retries them in any case.",
     )
     retries: int = Field(
         default=2,
@@ -130,7 +148,8 @@ class Execution(BaseModel):
     retry_delay_s: float = Field(
         default=2.0,
         ge=0,
-        description="Seconds before the first retry; doubled for each further one.",
+        le=LONGEST_RETRY_DELAY,
+        description="Seconds before the first retry; doubled for each further one, up to an hour.",
     )
     crash_retries: int = Field(
         default=3,
@@ -140,10 +159,13 @@ class Execution(BaseModel):
     )
     stall_timeout_s: float = Field(
         default=300.0,
-        gt=0,
+        ge=1,
+        le=_DAY,
         description="Kill an ffmpeg process that makes no progress for this many seconds.",
     )
-    extensions: Annotated[list[str], NoDecode, BeforeValidator(_listed)] = Field(
+    extensions: Annotated[
+        list[str], NoDecode, BeforeValidator(_listed), AfterValidator(_extensions)
+    ] = Field(
         default_factory=lambda: list(_EXTENSIONS),
         description="File name extensions that count as videos in a folder or a glob.",
     )
@@ -190,13 +212,13 @@ def allowed_failures(text: str, total: int) -> int:
 
     Raises ValueError for anything else.
     """
-    try:
-        value = exact(text.strip().removesuffix("%"))
-    except ValueError:
-        raise ValueError(f"allow_failures takes a number or a share, not {text!r}") from None
+    # Not whatever `exact` takes: 1e999999999 keeps it busy for hours.
+    if not re.fullmatch(r"\d{1,18}(\.\d{1,18})?%?", text.strip()):
+        raise ValueError(f"allow_failures takes a number or a share, not {text!r}")
+    value = exact(text.strip().removesuffix("%"))
     is_share = text.strip().endswith("%") or "." in text
     if text.strip().endswith("%"):
         value /= 100
-    if value < 0 or (is_share and value > 1):
+    if is_share and value > 1:
         raise ValueError(f"allow_failures takes a number or a share, not {text!r}")
     return int(value * total) if is_share else int(value)

@@ -7,6 +7,7 @@ The earlier of these wins. An environment variable is called like the setting, w
 from __future__ import annotations
 
 import json
+import os
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, ValidationError
@@ -66,7 +67,7 @@ class Settings(BaseSettings, Recipe, Execution):  # pyright: ignore[reportIncomp
             recipe=Recipe(**{k: getattr(self, k) for k in Recipe.model_fields}),
             execution=Execution(**{k: getattr(self, k) for k in Execution.model_fields}),
             input=tuple(self.input),
-            output=self.output,
+            output=os.path.expanduser(self.output),
         )
 
 
@@ -100,6 +101,8 @@ def _in_a_line(error: ValidationError) -> str:
         name = ".".join(str(p) for p in detail["loc"])
         message = detail["msg"].removeprefix("Value error, ")
         message = message[:1].lower() + message[1:]
+        if detail["type"] == "string_unicode":
+            message = "is not valid UTF-8; rename it"
         given = detail.get("input")
         shown = f" (given: {given!r})" if name and not isinstance(given, dict) else ""
         parts.append(f"{name}: {message}{shown}" if name else message)

@@ -30,6 +30,11 @@ __all__ = ["Recipe"]
 # Raised when the same recipe would give other bytes than before; every clip is then remade.
 _RECIPE_VERSION = 2
 
+# Seconds: one frame of a fast camera. Nothing shorter can be meant.
+_SHORTEST = 0.001
+# How many clips a frame may be in; with far more, a minute of video has millions of clips.
+_MOST_OVERLAP = 1000
+
 
 def _known_encoder(name: str) -> str:
     if name not in choices():
@@ -75,18 +80,18 @@ def _quality_help() -> str:
 class Recipe(BaseModel):
     """What decides the content of the clips. Changing it makes them anew."""
 
-    model_config = ConfigDict(extra="forbid", title="Recipe")
+    model_config = ConfigDict(extra="forbid", title="Recipe", allow_inf_nan=False)
 
     clip_len_s: float = Field(
         default=10.0,
-        gt=0,
+        ge=_SHORTEST,
         le=86_400,
         title="Clip length",
         description="Length of a clip in seconds.",
     )
     clip_stride_s: float = Field(
         default=10.0,
-        gt=0,
+        ge=_SHORTEST,
         le=86_400,
         title="Clip stride",
         description="Seconds from the start of one clip to the start of the next. Less than the "
@@ -95,6 +100,7 @@ class Recipe(BaseModel):
     min_clip_length_s: float = Field(
         default=2.0,
         ge=0,
+        le=86_400,
         title="Shortest clip",
         description="Drop a last clip that the end of the video cuts to less than this many "
         "seconds. Unless set, never more than the clip length.",
@@ -162,6 +168,12 @@ class Recipe(BaseModel):
                 f"min_clip_length_s ({self.min_clip_length_s:g}) is more than clip_len_s "
                 f"({self.clip_len_s:g}), so that no clip could ever be made"
             )
+        if exact(self.clip_len_s) > _MOST_OVERLAP * exact(self.clip_stride_s):
+            raise ValueError(
+                f"clip_stride_s ({self.clip_stride_s:g}) is too short for a clip_len_s of"
+                f" {self.clip_len_s:g}: a frame would be in more than {_MOST_OVERLAP} clips; give"
+                f" {self.clip_len_s / _MOST_OVERLAP:g} or more"
+            )
         if self.preset is not None and self.encoder == AUTO:
             raise ValueError(
                 f"encoder {AUTO} takes no preset, since its encoders' presets differ: each uses its"
@@ -205,8 +217,7 @@ class Recipe(BaseModel):
         quality = row.default_quality if self.quality is None else self.quality
         if row.has_constant_quality:
             return Rate(quality=quality)
-        frames_per_second = float(video.frame_count / video.duration)
-        return Rate(bit_rate=bit_rate_for(width, height, frames_per_second, quality))
+        return Rate(bit_rate=bit_rate_for(width, height, video.frame_rate, quality))
 
     def digest(self) -> str:
         """A short digest of everything that decides the bytes of a clip."""

@@ -12,6 +12,15 @@ from clipping.ffmpeg.encoders import AUTO, candidates, gpu_encoder
 __all__ = ["RunConfig"]
 
 
+def _require_utf8(path: str) -> None:
+    """Raise UsageError for a path that no record, and no message to Prefect, could hold."""
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        shown = path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+        raise UsageError(f"the path {shown} is not valid UTF-8; rename it") from None
+
+
 @dataclass(frozen=True, slots=True)
 class RunConfig:
     """Inputs, output, recipe and execution. Raises UsageError where they exclude each other."""
@@ -22,6 +31,8 @@ class RunConfig:
     output: str = "clips"
 
     def __post_init__(self) -> None:
+        for path in (*self.input, self.output):
+            _require_utf8(path)
         gpu = gpu_encoder(AUTO)
         assert gpu is not None
         if self.execution.use_hwaccel and not self.may_use_gpu:

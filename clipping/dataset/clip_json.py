@@ -21,14 +21,14 @@ def clip_json(source: Source, record: ClipRecord, recipe_digest: str, ffmpeg_ver
     Keys up to `windows` are read by NeMo Curator's downstream stages.
     """
     clip, video = record.clip, source.video
-    seconds = (clip.end_pts - clip.start_pts) * video.time_base
+    seconds = (clip.end_pts - record.start_pts) * video.time_base
     values: dict[str, Any] = {
         "span_uuid": clip.id,
         "source_video": source.file.uri,
         "duration_span": span_seconds(clip.span),
         "width_source": video.width,
         "height_source": video.height,
-        "framerate_source": float(video.average_rate or video.frame_count / video.duration),
+        "framerate_source": float(video.average_rate or video.frame_rate),
         "clip_location": record.location,
         "width": record.width,
         "height": record.height,
@@ -44,7 +44,7 @@ def clip_json(source: Source, record: ClipRecord, recipe_digest: str, ffmpeg_ver
         "span": [str(clip.span.start), str(clip.span.end)],
         "start_frame": clip.start_frame,
         "end_frame": clip.end_frame,
-        "start_pts": clip.start_pts,
+        "start_pts": record.start_pts,
         "end_pts": clip.end_pts,
         "damaged_frames": record.damaged_frames,
         "time_base": str(video.time_base),

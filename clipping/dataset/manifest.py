@@ -59,7 +59,7 @@ def clip_row(record: ClipRecord, file: SourceFile, digest: str) -> dict[str, Any
         "end_s": end,
         "start_frame": clip.start_frame,
         "end_frame": clip.end_frame,
-        "start_pts": clip.start_pts,
+        "start_pts": record.start_pts,
         "end_pts": clip.end_pts,
         "frames": record.frames,
         "damaged_frames": record.damaged_frames,

@@ -9,6 +9,7 @@ from typing import Any
 
 from clipping.dataset.layout import MANIFEST, MANIFESTS, shard_manifest
 from clipping.errors import UsageError
+from clipping.models import ClipStatus
 from clipping.storage.outputs import Output
 from clipping.wording import count
 
@@ -23,7 +24,7 @@ def merge_manifests(output: Output) -> str:
     """
     names = _complete(set(output.sizes(MANIFESTS)), output.location(MANIFESTS))
     parquet: Any = importlib.import_module("pyarrow.parquet")
-    rows = 0
+    rows = failed = 0
     with tempfile.TemporaryDirectory(prefix="clipping-manifest-") as folder:
         joined = Path(folder) / MANIFEST
         writer: Any = None
@@ -36,10 +37,12 @@ def merge_manifests(output: Output) -> str:
                     table: Any = file.read_row_group(group)
                     writer.write_table(table)
                     rows += table.num_rows
+                    failed += table["status"].to_pylist().count(ClipStatus.FAILED.value)
         writer.close()
         output.publish(joined, MANIFEST)
     where = output.location(MANIFEST)
-    return f"{count(rows, 'clip')} of {count(len(names), 'shard')} in {where}"
+    told = f", {failed} of them failed" if failed else ""
+    return f"{count(rows, 'clip')} of {count(len(names), 'shard')} in {where}{told}"
 
 
 def _complete(there: set[str], where: str) -> list[str]:

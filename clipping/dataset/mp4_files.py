@@ -16,11 +16,10 @@ __all__ = ["Mp4Files"]
 
 @dataclass(slots=True)
 class Mp4Files:
-    """The sink of one chunk. ffmpeg_version: what the clips' records say of the ffmpeg."""
+    """The sink of one chunk."""
 
     chunk: Chunk
     earlier: EarlierWork
-    ffmpeg_version: str = ""
     _existing: dict[str, ClipRecord] | None = field(default=None)
 
     def existing(self) -> dict[str, ClipRecord]:
@@ -36,13 +35,15 @@ class Mp4Files:
 
     def add(self, draft: ClipRecord, file: Path | None) -> ClipRecord:
         """Publish a clip, then its record. file: the finished clip, None if it has none."""
-        output, record = self.earlier.output, draft
+        earlier, output = self.earlier, self.earlier.output
+        record = draft.model_copy(update=earlier.versions)
         if file is not None:
             name = clip_name(draft.clip.id)
             size, sha256 = output.publish(file, name)
             located = {"bytes": size, "sha256": sha256, "location": output.location(name)}
-            record = draft.model_copy(update=located)
-        text = clip_json(self.chunk.source, record, self.earlier.recipe_digest, self.ffmpeg_version)
+            record = record.model_copy(update=located)
+        source, version = self.chunk.source, earlier.ffmpeg_version
+        text = clip_json(source, record, earlier.recipe_digest, version)
         output.write_text(meta_name(record.clip.id), text)
         return record
 

@@ -3,6 +3,9 @@
 A chunk record with the same recipe and fingerprint lists its clips; each counts as done while
 its file has the recorded size. Without a chunk record (the run was killed in the middle), the
 records of single clips count in the same way.
+
+A video that cannot be clipped, or a clip that cannot be made, is done as well: it fails again as
+long as neither the video, nor the package, nor ffmpeg is another.
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from clipping import __version__
 from clipping.config.run_config import RunConfig
 from clipping.dataset.layout import (
     CLIPS,
@@ -24,6 +28,7 @@ from clipping.dataset.layout import (
     source_record_name,
 )
 from clipping.errors import StorageError
+from clipping.ffmpeg.binary import ffmpeg_path, ffmpeg_version
 from clipping.models import (
     Chunk,
     ChunkRecord,
@@ -46,14 +51,15 @@ class EarlierWork:
     """What an output holds of a recipe's clips.
 
     existing_sizes: size in bytes of the clips in the output, by file name.
-    retry_failed: whether clips that failed permanently are to be made again.
+    retry_failed: whether what failed permanently is to be tried again.
+    ffmpeg_version: of the ffmpeg that would try it.
     """
 
     output: Output
     recipe_digest: str
-    clips_per_chunk: int
     existing_sizes: Mapping[str, int]
     retry_failed: bool = False
+    ffmpeg_version: str = ""
 
     @classmethod
     def of(cls, config: RunConfig, output: Output) -> EarlierWork:
@@ -70,14 +76,14 @@ class EarlierWork:
     def among(
         cls, config: RunConfig, output: Output, existing_sizes: Mapping[str, int]
     ) -> EarlierWork:
-        """Of the clips whose sizes are known."""
+        """Of the clips whose sizes are known. Raises FfmpegError if there is no ffmpeg."""
         execution = config.execution
         return cls(
             output,
             config.recipe.digest(),
-            execution.num_clips_per_chunk,
             existing_sizes,
             execution.retry_failed,
+            ffmpeg_version(ffmpeg_path(execution.ffmpeg_binary)),
         )
 
     def sizes_of(self, chunks: Iterable[Chunk]) -> dict[str, int]:
@@ -102,31 +108,51 @@ class EarlierWork:
 
         record: what an earlier run left. Nothing of the source itself is opened for this.
         """
-        if record is None or record.key != file.key:
-            return None
-        if (record.fingerprint, record.recipe_digest) != (file.fingerprint, self.recipe_digest):
+        if record is None or (record.key, record.fingerprint) != (file.key, file.fingerprint):
             return None
         if record.status is SourceStatus.FAILED:
-            return None  # opening it again costs little, and it may have been mended
+            # Whatever the recipe: a source is opened before the recipe matters.
+            return (record, []) if self.would_fail_again(record) else None
+        if record.recipe_digest != self.recipe_digest:
+            return None
         chunks: list[ChunkRecord] = []
+        reached = 0
         for number in range(record.chunks):
             chunk = self._chunk_record(file, number)
             if chunk is None or not all(self._is_done(c) for c in chunk.clips):
                 return None
-            if number < record.chunks - 1 and len(chunk.clips) != self.clips_per_chunk:
-                return None
+            for clip in (c.clip for c in chunk.clips):
+                if clip.number != reached:
+                    return None  # a record of a run that cut the source into other chunks
+                reached += clip.count
             chunks.append(chunk)
-        if sum(len(c.clips) for c in chunks) != record.clips:
-            return None
-        return record, chunks
+        return (record, chunks) if reached == record.clips else None
+
+    @property
+    def versions(self) -> dict[str, str]:
+        """What records say of the programs that made, or tried, what they tell of."""
+        return {"package_version": __version__, "ffmpeg_version": self.ffmpeg_version}
+
+    def would_fail_again(self, record: SourceRecord | ClipRecord) -> bool:
+        """Whether what failed would fail in the same way, if the source has not changed."""
+        if self.retry_failed or record.failure is None:
+            return False
+        # A node's, a user's or a network's fault may be mended without a trace in the source.
+        if not record.failure.kind.is_clips_own:
+            return False
+        tried = (record.package_version, record.ffmpeg_version)
+        return tried == (__version__, self.ffmpeg_version)
 
     def done_clips(self, chunk: Chunk) -> dict[str, ClipRecord]:
-        """The clips of `chunk` that need no work, by id."""
+        """The clips of `chunk` that need no work, by id; those without frames among them."""
         file = chunk.source.file
         stored = self._chunk_record(file, chunk.number)
         known = {c.clip.id: c for c in stored.clips} if stored else {}
         done: dict[str, ClipRecord] = {}
         for clip in chunk.clips:
+            if not clip.frame_count:
+                done[clip.id] = ClipRecord.absent(clip)
+                continue
             record = known.get(clip.id) or self._clip_record(clip, file)
             if record is None or not self._is_done(record):
                 continue
@@ -134,12 +160,16 @@ class EarlierWork:
                 done[clip.id] = record.model_copy(update={"clip": clip})
         return done
 
+    def has_record_of(self, chunk: Chunk) -> bool:
+        """Whether a record of the chunk, with just these clips, is in the output."""
+        stored = self._chunk_record(chunk.source.file, chunk.number)
+        return stored is not None and tuple(r.clip for r in stored.clips) == chunk.clips
+
     def _is_done(self, record: ClipRecord) -> bool:
         if record.status is ClipStatus.WRITTEN:
             return self.existing_sizes.get(clip_file(record.clip.id)) == record.bytes
         if record.status is ClipStatus.FAILED:
-            transient = record.failure is None or record.failure.kind.is_transient
-            return not transient and not self.retry_failed
+            return self.would_fail_again(record)
         return True
 
     def _chunk_record(self, file: SourceFile, number: int) -> ChunkRecord | None:

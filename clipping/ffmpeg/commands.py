@@ -67,14 +67,18 @@ def _us(seconds: Fraction) -> str:
     return f"{sign}{micro // 1_000_000}.{micro % 1_000_000:06d}"
 
 
-def _selection(segment: Segment) -> list[str]:
-    """The segment's frames and no others; of frames that share a PTS, the first."""
+def _selection(segment: Segment, *, in_order: bool) -> list[str]:
+    """The segment's frames and no others; of frames that share a PTS, the first.
+
+    in_order: whether no frame of it comes after one from beyond its end, so that there is the end.
+    """
     first, last = segment.ranges[0][0], segment.ranges[-1][1]
     ascending = "(isnan(prev_selected_pts)+gt(pts,prev_selected_pts))"
     inside = ""
-    if len(segment.ranges) > 1:
+    if len(segment.ranges) > 1 or not in_order:
         inside = f"({'+'.join(f'gte(pts,{a})*lt(pts,{b})' for a, b in segment.ranges)})*"
-    return [f"trim=start_pts={first}:end_pts={last}", f"select='{inside}{ascending}'"]
+    trim = [f"trim=start_pts={first}:end_pts={last}"] if in_order else []
+    return [*trim, f"select='{inside}{ascending}'"]
 
 
 def seek_target(keyframe: int | None, video: VideoFacts) -> Fraction | None:
@@ -113,7 +117,8 @@ def encode_command(
     hwaccel: decode on the GPU; the frames stay there if the picture is made there.
     """
     origin = segment.pts[0]
-    chain = [*_selection(segment), f"setpts=PTS-({origin})", *picture.filters]
+    chosen = _selection(segment, in_order=video.in_order)
+    chain = [*chosen, f"setpts=PTS-({origin})", *picture.filters]
     if picture.on_gpu and not encoder.on_gpu:
         chain += ["hwdownload", f"format={encoder.pixel_format}"]
     boundaries = ",".join(_us((b - origin) * video.time_base) for b in segment.boundaries)
@@ -194,15 +199,18 @@ def audio_command(
     start: Fraction,
     end: Fraction,
     seek: Fraction | None,
+    has_gaps: bool,
     bit_rate: int,
     output: str,
 ) -> list[str]:
     """Encode one audio track's `[start, end)` (absolute seconds) as AAC, from `start` exactly.
 
     Silence fills what the source lacks, so that sound stays where it belongs.
+    has_gaps: whether a seek may land years before `start`; aresample cannot drop that much.
     """
     chain = [
         f"asetpts=PTS-({start.numerator}/{start.denominator})/TB",
+        *(["atrim=start=-10"] if has_gaps else []),
         "aresample=async=1:min_hard_comp=0.1:first_pts=0",
     ]
     return [

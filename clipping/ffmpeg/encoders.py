@@ -9,7 +9,7 @@ that `-cq` discards the average bit rate, so that never both are given.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from clipping.errors import UsageError
 
@@ -25,7 +25,11 @@ __all__ = [
     "cpu_encoders",
     "encoder",
     "gpu_encoder",
+    "rate_for_frames",
 ]
+
+
+_ABOUT_THE_SAME = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +62,8 @@ class Encoder:
     mp4_tag: the sample entry that players expect for it in MP4.
     starts_clean: whether an MP4 sample is one that decoding can start with, nothing of what
     comes before being needed.
+    counts_frames: whether it spends a bit rate by frames, at the frame rate that ffmpeg tells it,
+    whatever the frames' times are.
     options: (preset, rate, threads) to argv. Forced keyframes must be clean starts.
     """
 
@@ -72,12 +78,24 @@ class Encoder:
     pixel_format: str
     mp4_tag: str
     starts_clean: Callable[[bytes], bool]
+    counts_frames: bool
     options: Callable[[str | None, Rate, int], list[str]]
 
     @property
     def has_constant_quality(self) -> bool:
         """Whether it can be asked for a quality rather than a bit rate."""
         return bool(self.quality_name)
+
+
+def rate_for_frames(rate: Rate, told: float, actual: float) -> Rate:
+    """What to tell an encoder that `counts_frames`, so that it spends `rate`.
+
+    told: the frame rate that ffmpeg tells it, which for a variable rate is about the highest that
+    occurs; actual: frames per second on average. As given where the two are about the same.
+    """
+    if not rate.bit_rate or abs(told / actual - 1) < _ABOUT_THE_SAME:
+        return rate
+    return replace(rate, bit_rate=max(1, round(rate.bit_rate * told / actual)))
 
 
 def _average(bit_rate: int) -> list[str]:
@@ -144,6 +162,7 @@ ENCODERS: dict[str, Encoder] = {
             pixel_format="yuv420p",
             mp4_tag="avc1",
             starts_clean=_h264_starts_clean,
+            counts_frames=False,
             options=_libx264,
         ),
         Encoder(
@@ -158,6 +177,7 @@ ENCODERS: dict[str, Encoder] = {
             pixel_format="yuv420p",
             mp4_tag="avc1",
             starts_clean=_h264_starts_clean,
+            counts_frames=True,
             options=_libopenh264,
         ),
         Encoder(
@@ -172,6 +192,7 @@ ENCODERS: dict[str, Encoder] = {
             pixel_format="yuv420p",
             mp4_tag="avc1",
             starts_clean=_h264_starts_clean,
+            counts_frames=True,
             options=_nvenc,
         ),
     )

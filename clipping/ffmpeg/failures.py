@@ -8,6 +8,9 @@ from clipping.errors import FailureKind
 
 __all__ = ["classify", "last_words"]
 
+# -ENOSPC as an exit status: said by ffmpeg where no message does ("Error muxing a packet").
+_NO_ROOM = 228
+
 _PATTERNS: tuple[tuple[FailureKind, str], ...] = (
     (FailureKind.DISK_FULL, r"No space left on device|Disk quota exceeded"),
     (
@@ -56,7 +59,7 @@ _PATTERNS: tuple[tuple[FailureKind, str], ...] = (
 
 
 def classify(exit_code: int, stderr: str) -> FailureKind:
-    """What an ffmpeg failure was, by its words; exit statuses alone are ambiguous.
+    """What an ffmpeg failure was, by its words; most exit statuses are ambiguous.
 
     (255 stands for SIGTERM, a missing CUDA and a failed filter alike.) A negative
     `exit_code` is the signal that ended it, as `subprocess` reports it.
@@ -66,6 +69,8 @@ def classify(exit_code: int, stderr: str) -> FailureKind:
             return kind
     if exit_code < 0 or exit_code in (137, 143) or "Exiting normally, received signal" in stderr:
         return FailureKind.KILLED
+    if exit_code == _NO_ROOM:
+        return FailureKind.DISK_FULL
     return FailureKind.UNKNOWN
 
 

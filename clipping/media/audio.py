@@ -119,6 +119,7 @@ def open_sound(
                 start=origin,
                 end=end,
                 seek=seek if seek is not None and seek > first else None,
+                has_gaps=source.video.gap_pts > 0,
                 bit_rate=96_000 * max(1, min(2, track.channels)),
                 output=str(path),
             )

@@ -170,8 +170,8 @@ def write_clip(
     time_line: TimeLine,
     sound: Sound | None,
     path: Path,
-) -> None:
-    """Write `clip` to `path`.
+) -> bool:
+    """Write `clip` to `path`; whether there is sound in it.
 
     next_pts: PTS of the source frame after the clip's last; time_line: of the frames it is to
     hold. Raises VerificationError if the packets cut out hold other frames.
@@ -230,6 +230,7 @@ def write_clip(
         streams = [pictures(), sounds()] if voice is not None else [pictures()]
         for _, packet in heapq.merge(*streams, key=lambda timed: timed[0]):
             output.mux(packet)
+    return bool(heard)
 
 
 def _packets(parts: Sequence[_Part]) -> Iterator[tuple[Packet[Any], int]]:

@@ -29,6 +29,7 @@ __all__ = ["FrameCheck", "check_frames"]
 
 _PROGRAM = Path(__file__).with_name("decode_packets.py")
 _ROW = "packet="
+_NO_END = 1 << 62
 _ERROR = 16  # FFmpeg's AV_LOG_ERROR; what is worse is less
 
 
@@ -97,7 +98,7 @@ def _command(url: str, video: VideoFacts, segment: Segment, target: Fraction | N
         "stream": video.stream,
         "seek": None if target is None else floor(target / video.time_base),
         "start": segment.seek,
-        "stop": segment.ranges[-1][1],
+        "stop": segment.ranges[-1][1] if video.in_order else _NO_END,
     }
     # -P: what lies beside the program is not for it to import.
     return [sys.executable, "-P", str(_PROGRAM), json.dumps(asked)]

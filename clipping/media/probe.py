@@ -8,9 +8,10 @@ start in mid-GOP, hidden frames, no timestamps), the whole file is decoded for i
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
+from itertools import accumulate, islice
 from typing import Any
 
 import av
@@ -25,12 +26,17 @@ from clipping.ffmpeg.showinfo import Decoded
 from clipping.models import AudioTrack, Source, SourceFile, VideoFacts
 from clipping.plan.frame_times import FrameTimes
 from clipping.storage.source import Reading
+from clipping.wording import count
 
 __all__ = ["decoded_times", "probe"]
 
 _TRIAL_FRAMES = 24
 _FIELD_ORDERS = ("unknown", "progressive", "tt", "bb", "tb", "bt")
 _TIDY = ("mov,", "matroska,")
+_WITHOUT_TIMES = ("h264", "hevc", "m4v", "mpegvideo", "obu", "av1")
+_FASTEST = 300  # frames/s
+# Packets: more than any codec's reordering, which is 16 frames of two fields each in H.264.
+_REORDERED = 32
 
 
 def probe(reading: Reading, binary: str) -> tuple[Source, FrameTimes]:
@@ -52,13 +58,13 @@ def probe(reading: Reading, binary: str) -> tuple[Source, FrameTimes]:
         raise _unreadable(file, error) from None
     trial, is_damaged = _trial(reading, header["stream"], binary)
     trusted = _agree(packets, trial, header["time_base"], is_damaged=is_damaged)
-    times, origin = _times(reading, header, packets, trusted, binary)
-    video = _facts(header, packets, trial, times, origin)
+    times, whole = _times(reading, header, packets, trusted, binary)
+    video = _facts(header, packets, trial, times, whole)
     return Source(
         file=file,
         video=video,
         audio=audio,
-        warnings=tuple(_warnings(header, packets, video)),
+        warnings=tuple(_warnings(header, packets, times, whole, video)),
     ), times
 
 
@@ -185,6 +191,7 @@ def _header(container: Any, stream: Any) -> dict[str, Any]:
         "time_base": Fraction(stream.time_base),
         "average_rate": _rate(stream.average_rate),
         "nominal_rate": _rate(stream.base_rate),
+        "guessed_rate": _rate(stream.guessed_rate),
         "bit_rate": stream.bit_rate or 0,
         "duration": duration,
     }
@@ -236,9 +243,12 @@ def _agree(
     if not packets.pts or packets.untimed or not packets.starts_with_key or trial.untimed:
         return None
     times = FrameTimes.of(packets.pts, packets.keys, packets.last[1], time_base)
-    found = sorted(set(trial.pts))
-    if found == list(times.pts[: len(trial.pts)]):
+    if times.repeated:
+        # Two packets of one time may be two frames, two fields of one, or one that is not shown.
+        return None
+    if sorted(trial.pts) == list(times.pts[: len(trial.pts)]):
         return times
+    found = sorted(set(trial.pts))
     lost = set(times.pts[: bisect_right(times.pts, found[-1])]).difference(found)
     if not is_damaged or not lost or not set(found) <= set(times.pts):
         return None
@@ -258,7 +268,8 @@ def _times(
     packets: _Packets,
     trusted: FrameTimes | None,
     binary: str,
-) -> tuple[FrameTimes, str]:
+) -> tuple[FrameTimes, Decoded | None]:
+    """The frame times, and what decoding the whole source told, where that was needed for them."""
     file = reading.file
     time_base: Fraction = header["time_base"]
     if packets.jump * time_base > 1:
@@ -268,7 +279,7 @@ def _times(
             " remux it into one timeline first"
         )
     if trusted is not None:
-        return trusted, "packets"
+        return trusted, None
     command = decode_command(binary, reading.url, header["stream"], threads=1)
     try:
         whole = decoded_times(command, f"decoding {file.key} for its frame times", reading.run)
@@ -279,7 +290,7 @@ def _times(
     if not whole.pts:
         raise SourceError(f"{file.key}: decodes to frames without timestamps")
     times = FrameTimes.of(whole.pts, whole.keys, whole.last_duration, time_base)
-    return times, "decoded"
+    return times, whole
 
 
 def _facts(
@@ -287,10 +298,11 @@ def _facts(
     packets: _Packets,
     trial: Decoded,
     times: FrameTimes,
-    origin: str,
+    whole: Decoded | None,
 ) -> VideoFacts:
     width, _, height = trial.facts.get("s", "0x0").partition("x")
-    measured = round(packets.size * 8 / times.duration)
+    filled = times.duration - times.gap_pts * times.time_base
+    measured = round(packets.size * 8 / filled)
     known = {k: _known(trial.facts.get(k)) for k in _COLOURS}
     # A decoder knows better than a header whether pictures are interlaced.
     order = header["field_order"] if trial.interlaced else "progressive"
@@ -314,11 +326,19 @@ def _facts(
         end_pts=times.end,
         frame_count=len(times.pts),
         nominal_duration=times.nominal,
-        index=origin,
+        gap_pts=times.gap_pts,
+        in_order=_in_order(packets.pts, _REORDERED) if whole is None else _in_order(whole.pts, 1),
+        index="packets" if whole is None else "decoded",
         # Without timestamps of its own, a file can only be decoded from its start.
         seekable=packets.untimed * 2 < len(packets.pts) or packets.untimed == 0,
         seeks_exactly=header["container"].startswith(_TIDY),
     )
+
+
+def _in_order(pts: Sequence[int], reach: int) -> bool:
+    """Whether none of these comes `reach` places or more after a later one."""
+    highest = accumulate(pts, max)
+    return all(a <= b for a, b in zip(highest, islice(pts, reach, None), strict=False))
 
 
 _COLOURS = ("color_range", "color_space", "color_primaries", "color_trc")
@@ -328,7 +348,13 @@ def _known(value: str | None) -> str | None:
     return None if value in (None, "unknown", "unspecified", "reserved") else value
 
 
-def _warnings(header: dict[str, Any], packets: _Packets, video: VideoFacts) -> Iterable[str]:
+def _warnings(
+    header: dict[str, Any],
+    packets: _Packets,
+    times: FrameTimes,
+    whole: Decoded | None,
+    video: VideoFacts,
+) -> Iterable[str]:
     promised: Fraction | None = header["duration"]
     # A video track may rightly be a little shorter than the file (audio goes on).
     if promised and promised > video.duration + max(1, video.duration / 10):
@@ -336,11 +362,41 @@ def _warnings(header: dict[str, Any], packets: _Packets, video: VideoFacts) -> I
             f"the header promises {float(promised):.3f} s,"
             f" {float(video.duration):.3f} s of video are there"
         )
+    if gaps := times.gaps:
+        longest = max(gaps, key=lambda i: times.pts[i] - times.pts[i - 1])
+        last, following = (
+            float((times.pts[i] - times.first) * times.time_base) for i in (longest - 1, longest)
+        )
+        others = f" ({count(len(gaps) - 1, 'other gap')} like it)" if len(gaps) > 1 else ""
+        yield (
+            f"no frame comes from {last:.3f} s to {following:.3f} s{others}: a clock that jumped,"
+            " or a wrong timestamp; clips are made of the"
+            f" {float(video.filled_duration):.3f} s where frames are"
+        )
+    rate = video.frame_rate
+    if video.container in _WITHOUT_TIMES:
+        yield (
+            f"an elementary stream has no timestamps: its frames are taken to come at {rate:g}"
+            " frames/s, as its header says (or 25, where it says nothing)"
+        )
+    if rate > _FASTEST:
+        yield f"{rate:g} frames/s can hardly be true, and with it when its frames are shown"
+    if not video.in_order:
+        yield (
+            "its frames are not in the order of their timestamps (a wrong one among them?); each"
+            " is taken to be shown when its timestamp says"
+        )
     if packets.broke_off:
         yield f"reading broke off: {packets.broke_off}"
-    extra = len(packets.pts) - video.frame_count
-    if extra > 0 and video.index == "packets":
-        yield f"{extra} frames repeat the timestamp of another and are never presented"
-    differs = packets.pts and len(packets.pts) != video.frame_count
-    if video.index == "decoded" and not packets.untimed and differs:
-        yield f"{len(packets.pts)} video packets decode to {video.frame_count} frames"
+    if whole is None:
+        return
+    decoded = len(whole.pts) + whole.untimed
+    if times.repeated:
+        yield (
+            f"{len(times.repeated)} of {decoded} decoded frames have the timestamp of another and"
+            " are left out"
+        )
+    if whole.untimed:
+        yield f"{whole.untimed} of {decoded} decoded frames have no timestamp and are left out"
+    if packets.pts and not packets.untimed and len(packets.pts) != decoded:
+        yield f"{len(packets.pts)} video packets decode to {decoded} frames"

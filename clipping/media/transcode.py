@@ -26,6 +26,7 @@ from clipping.models import Chunk, Clip, ClipRecord, ClipStatus, Failure
 from clipping.plan.frame_times import unpack
 from clipping.plan.segments import Segment
 from clipping.plan.time_line import TimeLine
+from clipping.wording import count
 
 __all__ = ["Publish", "transcode"]
 
@@ -36,23 +37,16 @@ Publish = Callable[[ClipRecord, Path], ClipRecord]
 def transcode(
     chunk: Chunk, wanted: Sequence[Clip], method: Method, job: Job, publish: Publish
 ) -> Iterator[ClipRecord]:
-    """Make `wanted` (clips of `chunk`) and yield how each of them ended, as it ends.
+    """Make `wanted` (clips of `chunk` with frames) and yield how each ended, as it ends.
 
     Raises ClippingError for what is nobody's clip's fault (disk full, no such encoder,
     killed), after which the clips already yielded are published.
     """
-    for clip in wanted:
-        if clip.frame_count == 0:
-            reason = "no frame is presented in its span"
-            yield ClipRecord(clip=clip, status=ClipStatus.ABSENT, errors=(reason,))
-    real = [c for c in wanted if c.frame_count > 0]
-    if not real:
-        return
     with ExitStack() as stack:
         stack.callback(job.stop.set)
-        work = _Work(chunk, real, method, job, publish, stack)
+        work = _Work(chunk, wanted, method, job, publish, stack)
         work.open_sound(copy=True)
-        yield from work.make(real)
+        yield from work.make(wanted)
 
 
 @dataclass(slots=True)
@@ -173,10 +167,15 @@ class _Work:
         beyond = clip.end_frame - self.chunk.first_frame
         next_pts = pts[beyond] if beyond < len(pts) else video.end_pts
         errors = [damage_note(clip, damage)] if damage else []
+        shown = (clip.start_pts, self._frames(clip)[-1] + 1)
+        repeated = sum(shown[0] <= p < shown[1] for p in unpack(self.chunk.repeated))
+        if repeated:
+            errors.append(f"{count(repeated, 'frame')} with the timestamp of another left out")
         if self.no_sound:
             errors.append(self.no_sound)
         time_line = TimeLine.of(clip, held, video.time_base)
-        self._write(clip, next_pts, holding, time_line, path)
+        held_from = time_line.pts[0]
+        has_sound = self._write(clip, next_pts, holding, time_line, path)
         self.method.prove(path, clip, time_line)
         spent = sum(m.seconds * _shared(clip, m.segment) / m.segment.frame_count for m in holding)
         width, height = self.method.size
@@ -188,11 +187,12 @@ class _Work:
             width=width,
             height=height,
             frames=len(held),
+            first_pts=held_from if held_from != clip.start_pts else None,
             video_codec=job.encoder.codec,
             encoder=job.encoder.name,
             decoder="cuda" if all(m.decoder == "cuda" for m in holding) else None,
             node=job.node,
-            audio=_audio_facts(self.sound),
+            audio=_audio_facts(self.sound) if has_sound else None,
             encode_seconds=spent,
         )
 
@@ -203,10 +203,13 @@ class _Work:
         holding: Sequence[EncodedSegment],
         time_line: TimeLine,
         path: Path,
-    ) -> None:
-        """Write the clip; sound that MP4 will not take as it is (rare rates) becomes AAC."""
+    ) -> bool:
+        """Write the clip; whether it has sound.
+
+        Sound that MP4 will not take as it is (rare rates) becomes AAC.
+        """
         try:
-            write_clip(clip, next_pts, holding, time_line, self.sound, path)
+            return write_clip(clip, next_pts, holding, time_line, self.sound, path)
         except (av.error.FFmpegError, OSError) as error:
             if error.errno == errno.ENOSPC:
                 message = f"the clip cannot be written: {error.strerror}"
@@ -214,7 +217,7 @@ class _Work:
             if self.sound is None or not self.sound.copied:
                 raise VerificationError(f"the clip cannot be written: {error.strerror}") from None
             self.open_sound(copy=False)
-            self._write(clip, next_pts, holding, time_line, path)
+            return self._write(clip, next_pts, holding, time_line, path)
 
 
 def _outcome(future: Future[EncodedSegment]) -> EncodedSegment | ClippingError:

@@ -36,11 +36,11 @@ def publish_artifacts(tally: Tally, config: RunConfig, about: list[tuple[str, st
         description="What was clipped, how fast, and what failed",
     )
     rows = [{name: row[name] for name in _TABLE_COLUMNS} for row in tally.rows]
-    more = tally.planned - len(rows)
+    more = tally.rows_total - len(rows)
     create_table_artifact(
         rows,
         key="clip-table",
-        description=f"The first {len(rows)} of {tally.planned} clips; manifest.parquet has all"
+        description=f"The first {len(rows)} of {tally.rows_total} clips; manifest.parquet has all"
         if more > 0
         else "All clips of this run",
     )

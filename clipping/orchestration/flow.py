@@ -4,9 +4,10 @@ from typing import Any
 
 from prefect import flow
 from prefect.client.schemas.objects import State
+from prefect.runtime import deployment
 from prefect.states import Completed, Failed
 
-from clipping.config.execution import Execution
+from clipping.config.execution import LONGEST_RETRY_DELAY, Execution
 from clipping.config.load import resolve
 from clipping.config.recipe import Recipe
 from clipping.config.run_config import RunConfig
@@ -17,8 +18,10 @@ from clipping.orchestration.logging import flow_run_view, without_known_failures
 from clipping.orchestration.run import ClipRun
 from clipping.orchestration.task_window import ConnectedRayTaskRunner
 from clipping.orchestration.tasks import is_retried, probe_sources, transcode_chunks
+from clipping.run.preparation import require_absolute
 from clipping.run.progress import current_view
-from clipping.run.summary import about, closing_lines, verdict
+from clipping.run.stopping import keep_interrupting
+from clipping.run.summary import about, closing_lines, outcome, verdict
 
 __all__ = ["clip_flow"]
 
@@ -42,15 +45,19 @@ def clip_flow(
     Args:
         input: Videos, folders (searched recursively), globs, or lists of files (.txt, .csv,
             .jsonl, .parquet); s3://, gs:// and az:// prefixes and objects, https:// files.
-        output: The folder for clips and records, or an s3://, gs:// or az:// prefix.
+        output: The folder for clips and records, or an s3://, gs:// or az:// prefix. A deployed run
+            takes absolute paths only, here and in `input`.
         recipe: What decides the content of the clips.
         execution: What decides where and how the work is done.
 
     """
     without_known_failures()
+    keep_interrupting()
     view = current_view() or flow_run_view()
     try:
         config = resolve(recipe, execution, input=input, output=output)
+        if deployment.id is not None:
+            require_absolute(config)
         tally = ClipRun(config, *_tuned(config), view).run()
     except ClippingError as error:
         # Its message says all there is to say; raised, it would be logged with a traceback.
@@ -59,13 +66,14 @@ def clip_flow(
     publish_artifacts(tally, config, about(config, version))
     failed, lines = verdict(tally, config), closing_lines(tally, config)
     view.say([*lines, f"Failed: {failed}"] if failed else lines)
-    return Failed(message=failed) if failed else Completed(message=lines[0])
+    return Failed(message=failed) if failed else Completed(message=outcome(tally, config))
 
 
 def _tuned(config: RunConfig) -> tuple[Any, Any]:
     """The two tasks with the retries that were asked for, backing off exponentially."""
     execution = config.execution
-    delays = [execution.retry_delay_s * 2**i for i in range(execution.retries)]
+    doubled = (execution.retry_delay_s * 2**i for i in range(execution.retries))
+    delays = [min(delay, LONGEST_RETRY_DELAY) for delay in doubled]
     options: dict[str, Any] = {"retries": execution.retries, "retry_condition_fn": is_retried}
     if delays:
         options |= {"retry_delay_seconds": delays, "retry_jitter_factor": 0.2}

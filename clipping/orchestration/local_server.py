@@ -2,40 +2,59 @@
 
 It records into Prefect's usual database, so that a later `prefect server start` shows every
 run. It is started as the first thing, before Prefect is even imported here: both take seconds.
+One that is killed during the work is started again, on the same port: Prefect's clients repeat
+what they could not say meanwhile.
 """
 
 import importlib
 import os
+import re
+import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from clipping.errors import ClippingError
 from clipping.ffmpeg.process import die_with_parent
 
-__all__ = ["LocalServer", "api", "shared_with_workers"]
+__all__ = ["LocalServer", "api", "shared_with_workers", "why_ended", "writable_home"]
 
 _START_SECONDS = 180.0
 _STOP_SECONDS = 5.0
+_TAIL_LINES = 60
+_MOST_RESTARTS = 3
 
 
 class LocalServer:
-    """A server process on a free port of the loopback address."""
+    """A server process on a free port of the loopback address.
 
-    def __init__(self) -> None:
+    on_lost: called in a thread of ours with the reason when the server has ended too often.
+    """
+
+    def __init__(self, on_lost: Callable[[str], None] | None = None) -> None:
         self.answered = False
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port: int = probe.getsockname()[1]
+        self._on_lost = on_lost
+        self._stopping = threading.Event()
+        self._said: deque[str] = deque(maxlen=_TAIL_LINES)
+        self._process = self._start()
+        self._watching = threading.Thread(target=self._watch, daemon=True, name="server")
+        self._watching.start()
+
+    def _start(self) -> subprocess.Popen[str]:
         serve = ["--factory", "prefect.server.api.server:create_app", "--lifespan", "on"]
-        self._process = subprocess.Popen(
+        return subprocess.Popen(
             [
                 *[sys.executable, "-m", "uvicorn", *serve],
                 *["--host", "127.0.0.1", "--port", str(self.port), "--log-level", "error"],
@@ -45,15 +64,38 @@ class LocalServer:
                 **os.environ,
                 "PREFECT_UI_ENABLED": "0",
                 "PREFECT_SERVER_ANALYTICS_ENABLED": "0",
+                "PREFECT_SERVER_LOGGING_LEVEL": "ERROR",  # read here, and told if it ends
                 "PREFECT__SERVER_EPHEMERAL": "1",
                 "PREFECT__SERVER_FINAL": "1",
             },
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
+            text=True,
+            errors="replace",
             process_group=0,  # Ctrl-C is for us; the server has still to record the end
             preexec_fn=die_with_parent,  # noqa: PLW1509  a single system call, loaded before
         )
+
+    def _watch(self) -> None:
+        """Read what it says, so that it never waits for a reader; start it again if it ends."""
+        restarts = 0
+        while True:
+            assert self._process.stderr is not None
+            with self._process.stderr as lines:
+                self._said.extend(lines)
+            code = self._process.wait()
+            if self._stopping.is_set() or not self.answered:
+                return
+            if restarts == _MOST_RESTARTS:
+                if self._on_lost:
+                    times = f"{restarts + 1} times during the work"
+                    why = why_ended(list(self._said), code)
+                    self._on_lost(f"Prefect's local server ended {times}: {why}")
+                return
+            restarts += 1
+            self._said.clear()
+            self._process = self._start()  # it dies with this thread, which is the process's end
 
     @property
     def url(self) -> str:
@@ -70,30 +112,103 @@ class LocalServer:
                     return
             except (urllib.error.URLError, OSError):
                 time.sleep(0.1)
-        ended = self._process.poll() is not None
-        words = ""
-        if ended and self._process.stderr:
-            words = self._process.stderr.read().decode(errors="replace").strip()[-400:]
+        code = self._process.poll()
         self.stop()
-        why = f"it ended: {words}" if ended else f"no answer in {_START_SECONDS:g} s"
-        raise ClippingError(f"Prefect's local server does not start ({why})")
+        self._watching.join(timeout=_STOP_SECONDS)
+        if code is None:
+            busy = f"no answer in {_START_SECONDS:g} s; the machine may be too busy: try again"
+            raise ClippingError(f"Prefect's local server does not start: {busy}")
+        why = why_ended(list(self._said), code)
+        raise ClippingError(f"Prefect's local server does not start: {why}")
 
     def stop(self) -> None:
         """End it."""
+        self._stopping.set()
         self._process.terminate()
         try:
             self._process.wait(timeout=_STOP_SECONDS)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
-        if self._process.stderr:
-            self._process.stderr.close()
+
+
+# What the server's last words mean, and what to do.
+_KNOWN_ENDS = (
+    (
+        r"Can't locate revision",
+        "the database in {home} was made by another version of Prefect; set PREFECT_HOME to another"
+        " folder, or PREFECT_API_URL to a server of that version",
+    ),
+    (
+        r"readonly database|unable to open database file|Permission denied",
+        "{home} cannot be written; set PREFECT_HOME to a folder that can",
+    ),
+    (
+        r"No space left|disk is full|disk I/O error",
+        "there is no room in {home}; free some, or set PREFECT_HOME to a folder with room",
+    ),
+    (
+        r"database disk image is malformed|file is not a database",
+        "the database in {home} is broken; move prefect.db away, or set PREFECT_HOME to another"
+        " folder",
+    ),
+)
+
+
+def why_ended(said: Sequence[str], code: int) -> str:
+    """Why a server ended, for a person: what its last words mean, or the words. Pure but for HOME.
+
+    said: the last lines of its log; code: its exit status as `subprocess` gives it.
+    """
+    lines = [line.strip() for line in said if line.strip()]
+    errors = [line for line in lines if re.match(r"[\w.]*(?:Error|Exception)\b", line)]
+    words = errors[-1] if errors else next(reversed(lines), "")
+    for pattern, meaning in _KNOWN_ENDS:
+        if re.search(pattern, "\n".join(lines)):
+            return f"{meaning.format(home=_home())} ({words[:200]})"
+    if code < 0:
+        name = signal.Signals(-code).name
+        reason = ", perhaps since memory ran out" if code == -signal.SIGKILL else ""
+        return f"it was killed by {name}{reason}"
+    return words[:400] or f"it ended with exit status {code} and said nothing"
+
+
+def _home() -> Path:
+    """Where Prefect keeps its settings and its database."""
+    return Path(os.environ.get("PREFECT_HOME") or os.path.expanduser("~/.prefect"))
+
+
+def writable_home() -> str | None:
+    """Make sure that Prefect has a folder to write to, before it is imported; a line if it moved.
+
+    In a container with a user id that nobody knows, HOME is often `/`, or not set at all. The
+    folder that takes its place is the same for each run of a user, and nobody else's.
+    """
+    home = _home()
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        if home.is_absolute() and os.access(home, os.W_OK):
+            return None
+        reason = "cannot be written"
+    except OSError as error:
+        reason = f"cannot be made ({error.strerror})"
+    other = Path(tempfile.gettempdir()) / f"prefect-{os.getuid()}"
+    with suppress(FileExistsError):
+        other.mkdir(mode=0o700)
+    if other.is_symlink() or other.stat().st_uid != os.getuid():
+        other = Path(tempfile.mkdtemp(prefix="prefect-"))
+    os.environ["PREFECT_HOME"] = str(other)
+    if os.path.expanduser("~") == "~":  # libraries ask for it, and some end without an answer
+        os.environ["HOME"] = str(other)
+    return (
+        f"{home} {reason}: Prefect records this run in {other}; set PREFECT_HOME to a folder that"
+        " lasts to keep its records"
+    )
 
 
 def _places() -> Iterator[Path]:
     """Files in which Prefect looks for its settings."""
-    home = Path(os.environ.get("PREFECT_HOME") or Path.home() / ".prefect")
-    yield Path(os.environ.get("PREFECT_PROFILES_PATH") or home / "profiles.toml")
+    yield Path(os.environ.get("PREFECT_PROFILES_PATH") or _home() / "profiles.toml")
     yield from (Path(".env"), Path("prefect.toml"), Path("pyproject.toml"))
 
 
@@ -118,15 +233,17 @@ def _import_quietly(module: str) -> None:
 
 
 @contextmanager
-def api(meanwhile: Callable[[], None]) -> Generator[None]:
+def api(
+    meanwhile: Callable[[], None], on_lost: Callable[[str], None] | None = None
+) -> Generator[None]:
     """A Prefect API to record in: the one that is configured, else a server of our own.
 
     Without either, Prefect would start a temporary server in every Ray worker. While the
     server starts, `meanwhile` is called and the flow is imported. The server is left running:
     Prefect's clients send their last logs and events when the process exits, and the kernel
-    ends it right after.
+    ends it right after. on_lost: takes the reason if that server cannot be kept running.
     """
-    server = None if _may_be_configured() else LocalServer()
+    server = None if _may_be_configured() else LocalServer(on_lost)
     importing = threading.Thread(
         target=_import_quietly, args=("clipping.orchestration.flow",), daemon=True
     )
@@ -139,7 +256,7 @@ def api(meanwhile: Callable[[], None]) -> Generator[None]:
         if PREFECT_API_URL.value():
             yield
             return
-        server = server or LocalServer()
+        server = server or LocalServer(on_lost)
         server.wait()
         with temporary_settings({PREFECT_API_URL: server.url}):
             yield

@@ -3,16 +3,18 @@
 import time
 import uuid
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from prefect import Task
 from prefect.logging import get_run_logger
+from prefect.runtime import flow_run
 
 from clipping.cluster.encoder_survey import require_here, try_kinds
 from clipping.cluster.placement import resource_tags
 from clipping.cluster.policy import Policy
 from clipping.cluster.progress_store import ProgressStore
-from clipping.cluster.ray_session import connected
+from clipping.cluster.ray_session import connected, watched
 from clipping.cluster.routing import Routes
 from clipping.config.run_config import RunConfig
 from clipping.dataset.layout import manifest_name
@@ -21,6 +23,7 @@ from clipping.ffmpeg.binary import ffmpeg_path, ffmpeg_version
 from clipping.models import SourceFile
 from clipping.orchestration import WORKER_MODULES
 from clipping.orchestration.artifacts import ProgressArtifact
+from clipping.orchestration.last_words import end_without_ray
 from clipping.orchestration.local_server import shared_with_workers
 from clipping.orchestration.scheduler import Scheduler
 from clipping.orchestration.task_window import TaskWindow
@@ -70,6 +73,7 @@ class ClipRun:
                 verbose=config.execution.shows_worker_output,
                 preload=WORKER_MODULES,
             ) as cluster,
+            watched(partial(end_without_ray, flow_run.get_id())),
             shared_with_workers(node.host for node in cluster.nodes),
         ):
             routes = Routes(config, cluster, log.warning, log.info)

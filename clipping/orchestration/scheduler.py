@@ -84,8 +84,8 @@ class Scheduler:
                     waiting = self.tracker.plan(probed)
                     self.snapshot.frames_known += sum(_frames(w.chunk) for w in waiting)
                     self._carry_out(self.policy.decide(Planned(waiting)))
-                case FailSource(file, failure):
-                    self.tracker.fail_source(file, failure)
+                case FailSource(file, failure, is_verdict):
+                    self.tracker.fail_source(file, failure, is_verdict=is_verdict)
                 case Count(chunk, record, failure):
                     self._frames_done += _frames(chunk)
                     self.tracker.take_chunk(chunk, record, failure)
@@ -147,9 +147,9 @@ class Scheduler:
             return
         self._shown = now
         snapshot, tally, policy = self.snapshot, self.tracker.tally, self.policy
-        snapshot.planned = tally.planned
+        snapshot.planned = tally.with_frames
         snapshot.done = tally.written
-        snapshot.failed = tally.failed
+        snapshot.failed = tally.failed - tally.failed_before
         snapshot.videos_opened = policy.videos_opened
         snapshot.bytes_opened = policy.bytes_opened
         snapshot.waiting_for = policy.waiting_for

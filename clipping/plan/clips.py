@@ -6,8 +6,9 @@ import uuid
 from collections.abc import Sequence
 from math import ceil
 
-from clipping.models import Clip, Span
-from clipping.plan.frame_times import FrameTimes
+from clipping.models import Clip
+from clipping.plan.frame_times import LONGEST_STEP, FrameTimes
+from clipping.plan.spans import NumberedSpan
 
 __all__ = ["clip_id", "clips"]
 
@@ -17,18 +18,25 @@ def clip_id(source_key: str, start_frame: int, end_frame: int) -> str:
     return str(uuid.uuid5(uuid.NAMESPACE_URL, f"{source_key}_{start_frame}_{end_frame}"))
 
 
-def clips(source_key: str, times: FrameTimes, spans: Sequence[Span]) -> list[Clip]:
-    """Give every span its id and its frames: those presented within `[start, end)`."""
-    nominal = times.nominal
+def clips(source_key: str, times: FrameTimes, spans: Sequence[NumberedSpan]) -> list[Clip]:
+    """Give every span its id and its frames: those presented within `[start, end)`.
+
+    A row of spans without frames becomes one clip without frames.
+    """
+    nominal, longest = times.nominal, LONGEST_STEP / times.time_base
     planned: list[Clip] = []
     taken: set[tuple[int, int]] = set()
-    for number, span in enumerate(spans):
+    for numbered in spans:
+        span = numbered.span
         start, end = times.index_at(span.start), times.index_at(span.end)
         span_end = ceil(times.first + span.end / times.time_base)
         next_pts = times.pts[end] if end < len(times.pts) else times.end
         # The last frame keeps its own duration, except across a gap in a variable rate: a clip
-        # never runs more than one frame beyond its span.
+        # never runs more than one frame beyond its span. And where the clock jumped, nobody knows
+        # how long it was shown.
         end_pts = next_pts if next_pts - span_end <= nominal else span_end
+        if start < end and next_pts - times.pts[end - 1] > longest:
+            end_pts = min(span_end, times.pts[end - 1] + nominal)
         start_pts = times.pts[start] if start < len(times.pts) else times.end
         name = clip_id(source_key, start, end)
         if start == end or (start, end) in taken:
@@ -38,7 +46,8 @@ def clips(source_key: str, times: FrameTimes, spans: Sequence[Span]) -> list[Cli
         planned.append(
             Clip(
                 id=name,
-                number=number,
+                number=numbered.number,
+                count=numbered.count,
                 span=span,
                 start_frame=start,
                 end_frame=end,

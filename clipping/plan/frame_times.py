@@ -11,16 +11,26 @@ import base64
 import zlib
 from array import array
 from bisect import bisect_left, bisect_right
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from math import ceil
+from itertools import pairwise
+from math import ceil, floor
 
-__all__ = ["FrameTimes", "pack", "unpack"]
+__all__ = ["LONGEST_STEP", "FrameTimes", "pack", "unpack"]
+
+# Seconds. Where no frame comes for longer than this, a clock has jumped or a timestamp is wrong.
+LONGEST_STEP = 3600
 
 
 def pack(pts: Sequence[int]) -> str:
-    """Text that holds ascending `pts` compactly (zlib over the differences, base 85)."""
+    """Text that holds ascending `pts` compactly (zlib over the differences, base 85).
+
+    None of them are no text.
+    """
+    if not pts:
+        return ""
     differences = array("q", (b - a for a, b in zip((0, *pts), pts, strict=False)))
     return base64.b85encode(zlib.compress(differences.tobytes(), 6)).decode("ascii")
 
@@ -28,6 +38,8 @@ def pack(pts: Sequence[int]) -> str:
 def unpack(packed: str) -> array[int]:
     """The PTS that `pack` packed."""
     differences = array("q")
+    if not packed:
+        return differences
     differences.frombytes(zlib.decompress(base64.b85decode(packed)))
     total = 0
     for i, difference in enumerate(differences):
@@ -43,12 +55,15 @@ class FrameTimes:
     pts: ascending, distinct, in `time_base` units.
     keyframes: ascending PTS from which a decoder can start.
     end: where the last frame's display ends.
+    repeated: ascending PTS of frames that are never presented, since one with that PTS is already;
+    a PTS stands there once for each of them.
     """
 
     pts: Sequence[int]
     keyframes: Sequence[int]
     end: int
     time_base: Fraction
+    repeated: Sequence[int] = ()
 
     @property
     def first(self) -> int:
@@ -62,15 +77,38 @@ class FrameTimes:
 
     @property
     def nominal(self) -> int:
-        """The usual distance of two frames (their median), in time base units."""
+        """The usual distance of two frames (their median), in time base units.
+
+        Never more than `LONGEST_STEP`.
+        """
         if len(self.pts) < 2:
-            return max(1, self.end - self.first)
+            return self._within_reason(self.end - self.first)
         steps = sorted(b - a for a, b in zip(self.pts, self.pts[1:], strict=False))
-        return steps[len(steps) // 2]
+        return self._within_reason(steps[len(steps) // 2])
+
+    def _within_reason(self, step: int) -> int:
+        return max(1, min(step, floor(LONGEST_STEP / self.time_base)))
+
+    @property
+    def gaps(self) -> list[int]:
+        """Numbers of the frames that come more than `LONGEST_STEP` after the one before them."""
+        longest = LONGEST_STEP / self.time_base
+        return [i for i, (a, b) in enumerate(pairwise(self.pts), 1) if b - a > longest]
+
+    @property
+    def gap_pts(self) -> int:
+        """How much longer than the usual distance its gaps are, all together."""
+        nominal = self.nominal
+        return sum(self.pts[i] - self.pts[i - 1] - nominal for i in self.gaps)
 
     def index_at(self, seconds: Fraction) -> int:
         """Number of the first frame presented at or after `seconds` (the count if none is)."""
         return bisect_left(self.pts, ceil(self.first + seconds / self.time_base))
+
+    def seconds_at_or_after(self, seconds: Fraction) -> Fraction | None:
+        """When the first frame at or after `seconds` is presented; None if none is."""
+        at = self.index_at(seconds)
+        return None if at == len(self.pts) else (self.pts[at] - self.first) * self.time_base
 
     def keyframe_before(self, pts: int) -> int | None:
         """PTS of the last keyframe at or before `pts`, or None if there is none."""
@@ -87,12 +125,15 @@ class FrameTimes:
     ) -> FrameTimes:
         """Sort and deduplicate; a last frame without a duration gets the usual one.
 
-        Two frames with one PTS are one presented frame: the first is replaced at once.
+        Of frames with one PTS the first is presented; the others are `repeated`. A last frame
+        that is said to last longer than `LONGEST_STEP` gets the usual duration as well.
         """
-        ordered = array("q", sorted(set(pts)))
+        counts = Counter(pts)
+        ordered = array("q", sorted(counts))
         if not ordered:
             raise ValueError("a source without frames has no frame times")
-        if last_duration <= 0:
+        if not 0 < last_duration <= LONGEST_STEP / time_base:
             last_duration = cls(ordered, (), ordered[-1] + 1, time_base).nominal
         end = ordered[-1] + max(1, last_duration)
-        return cls(ordered, array("q", sorted(set(keyframes))), end, time_base)
+        repeated = sorted((counts - Counter(ordered)).elements())
+        return cls(ordered, array("q", sorted(set(keyframes))), end, time_base, repeated)

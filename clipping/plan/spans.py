@@ -1,6 +1,7 @@
 """Where clips begin and end: a source of spans, and the one that there is, a fixed stride.
 
-Pure; exact throughout.
+Pure; exact throughout. A timestamp may lie years away from the next one, so spans in which no frame
+lies are never made one by one.
 """
 
 from __future__ import annotations
@@ -8,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from math import ceil
 from typing import Any, Protocol
 
 from clipping.models import Source, Span
 from clipping.plan.frame_times import FrameTimes
 
-__all__ = ["SpanSource", "StrideSpans", "exact", "stride_spans"]
+__all__ = ["NumberedSpan", "SpanSource", "StrideSpans", "exact", "stride_spans"]
 
 
 def exact(value: float | str | Fraction) -> Fraction:
@@ -21,11 +23,24 @@ def exact(value: float | str | Fraction) -> Fraction:
     return value if isinstance(value, Fraction) else Fraction(str(value))
 
 
+@dataclass(frozen=True, slots=True)
+class NumberedSpan:
+    """A span with its number, from 0; or a row of them in which no frame lies.
+
+    count: how many consecutive spans it stands for. With more than one, `number` is the first
+    one's, and `span` goes from the first one's start to the last one's end.
+    """
+
+    span: Span
+    number: int
+    count: int = 1
+
+
 class SpanSource(Protocol):
     """What decides where a source's clips begin and end."""
 
-    def spans(self, source: Source, times: FrameTimes) -> list[Span]:
-        """The spans of a source, in order of their start."""
+    def spans(self, source: Source, times: FrameTimes) -> list[NumberedSpan]:
+        """The spans of a source, in order of their start; those without frames in rows."""
         ...
 
     def why_none(self) -> str:
@@ -53,10 +68,10 @@ class StrideSpans:
     least: Fraction
     limit: int = 0
 
-    def spans(self, source: Source, times: FrameTimes) -> list[Span]:
-        """The spans of a source, in order of their start."""
-        del source  # its duration is all that counts
-        return list(stride_spans(times.duration, self.length, self.stride, self.least, self.limit))
+    def spans(self, source: Source, times: FrameTimes) -> list[NumberedSpan]:
+        """The spans of a source, in order of their start; those without frames in rows."""
+        del source  # its frames' times are all that counts
+        return list(stride_spans(times, self.length, self.stride, self.least, self.limit))
 
     def why_none(self) -> str:
         """Why a source may have no span at all, to stand behind its name."""
@@ -77,24 +92,52 @@ class StrideSpans:
 
 
 def stride_spans(
-    duration: Fraction,
+    times: FrameTimes,
     clip_len: Fraction,
     stride: Fraction,
     min_length: Fraction,
     limit: int = 0,
-) -> Iterator[Span]:
-    """Spans of `clip_len` seconds, one every `stride` seconds, within `duration`.
+) -> Iterator[NumberedSpan]:
+    """Spans of `clip_len` seconds, one every `stride` seconds, within a source's duration.
 
     A span that reaches past the end is cut there, and dropped when that leaves less than
     `min_length`. `limit` 0 means all. The rules are those of NeMo Curator's
     FixedStrideExtractorStage, computed as `i * stride` so that no clip is lost to rounding.
+    Consecutive spans without a frame come as one, in one step.
     """
     if stride <= 0 or clip_len <= 0:
         raise ValueError("clip length and stride must be positive")
-    i = 0
-    while (start := i * stride) < duration and not (limit and i >= limit):
-        end = min(start + clip_len, duration)
-        if end - start < min_length:
-            return  # later spans end at the same place and are shorter still
-        yield Span(start=start, end=end)
-        i += 1
+    total = _how_many(times.duration, clip_len, stride, min_length)
+    total = min(total, limit) if limit else total
+
+    def span(number: int, count: int = 1) -> NumberedSpan:
+        end = min((number + count - 1) * stride + clip_len, times.duration)
+        return NumberedSpan(Span(start=number * stride, end=end), number, count)
+
+    at, empty_from = 0, 0
+    while at < total:
+        following = times.seconds_at_or_after(at * stride)
+        # The first span from here on that ends after the next frame; it may begin after it, too.
+        holding = total if following is None else (following - clip_len) // stride + 1
+        if holding > at:
+            at = min(holding, total)
+            continue
+        if at > empty_from:
+            yield span(empty_from, at - empty_from)
+        yield span(at)
+        at += 1
+        empty_from = at
+    if at > empty_from:
+        yield span(empty_from, at - empty_from)
+
+
+def _how_many(
+    duration: Fraction, clip_len: Fraction, stride: Fraction, min_length: Fraction
+) -> int:
+    """How many spans begin within `duration` and are not cut to less than `min_length` there."""
+    if min_length > min(clip_len, duration):
+        return 0
+    # Number i counts if i * stride < duration and i * stride <= duration - min_length.
+    begin_inside = ceil(duration / stride)
+    long_enough = (duration - min_length) // stride + 1
+    return min(begin_inside, long_enough)

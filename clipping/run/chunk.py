@@ -15,7 +15,7 @@ from clipping.dataset.mp4_files import Mp4Files
 from clipping.dataset.resume import EarlierWork
 from clipping.dataset.sink import ClipSink, Effort
 from clipping.errors import BundleError, ClippingError, FailureKind
-from clipping.ffmpeg.binary import ffmpeg_path, ffmpeg_version
+from clipping.ffmpeg.binary import ffmpeg_path
 from clipping.ffmpeg.encoders import candidates
 from clipping.media.method import Job
 from clipping.media.methods.encode_once import EncodeOnce, scratch_bytes
@@ -57,6 +57,7 @@ def probe_file(file: SourceFile, execution: Execution) -> ProbedSource:
         source=source,
         frame_pts=pack(times.pts),
         keyframes=pack(times.keyframes),
+        repeated=pack(times.repeated),
     )
 
 
@@ -71,7 +72,11 @@ def plan_chunks(probed: ProbedSource, recipe: Recipe, clips_per_chunk: int) -> l
         return []
     video = source.video
     times = FrameTimes(
-        unpack(probed.frame_pts), unpack(probed.keyframes), video.end_pts, video.time_base
+        unpack(probed.frame_pts),
+        unpack(probed.keyframes),
+        video.end_pts,
+        video.time_base,
+        unpack(probed.repeated),
     )
     planned = clips(source.file.key, times, recipe.span_source.spans(source, times))
     return list(chunks(source, times, planned, clips_per_chunk))
@@ -125,7 +130,7 @@ def make_chunk(
         earlier = EarlierWork.of_chunk(config, output, chunk)
     else:
         earlier = EarlierWork.among(config, output, existing_sizes)
-    sink: ClipSink = Mp4Files(chunk, earlier, ffmpeg_version(binary))
+    sink: ClipSink = Mp4Files(chunk, earlier)
     existing = sink.existing()
     wanted = [clip for clip in chunk.clips if clip.id not in existing]
     made: list[ClipRecord] = []
@@ -163,5 +168,5 @@ def make_chunk(
 
 def _seconds(chunk: Chunk, records: Iterable[ClipRecord]) -> float:
     """Seconds of video in the clips that were written."""
-    written = (r.clip for r in records if r.status is ClipStatus.WRITTEN)
-    return float(sum(c.end_pts - c.start_pts for c in written) * chunk.source.video.time_base)
+    written = (r for r in records if r.status is ClipStatus.WRITTEN)
+    return float(sum(r.clip.end_pts - r.start_pts for r in written) * chunk.source.video.time_base)

@@ -15,9 +15,10 @@ from clipping.errors import ClippingError
 from clipping.ffmpeg.binary import ffmpeg_path, ffmpeg_version
 from clipping.ffmpeg.encoders import bit_rate_for
 from clipping.ffmpeg.filters import even_size
-from clipping.models import Chunk, Failure, ProbedSource, SourceFile
+from clipping.models import Chunk, ClipStatus, Failure, ProbedSource, SourceFile, SourceRecord
 from clipping.run.chunk import plan_chunks, probe_file
 from clipping.run.preparation import found_by
+from clipping.run.summary import absent
 from clipping.storage.discover import Found
 from clipping.storage.outputs import open_output
 from clipping.wording import count
@@ -50,36 +51,52 @@ class _Forecast:
     finished: int = 0
     without_clips: int = 0
     failures: list[str] = field(default_factory=list[str])
+    warnings: list[str] = field(default_factory=list[str])
+    known_failures: list[str] = field(default_factory=list[str])
+    failed_clips: int = 0
     clips: int = 0
+    absent: int = 0
+    stretches: int = 0
     kept: int = 0
     chunks: int = 0
     seconds: float = 0.0
     bytes: float = 0.0
 
-    def look(self, file: SourceFile) -> ProbedSource | None:
-        """Probe a source, unless it is done: then None."""
-        if self.earlier.finished(file, self.earlier.source_record(file.key)):
-            return None
+    def look(self, file: SourceFile) -> ProbedSource | SourceRecord:
+        """Probe a source, unless it is done: then its record."""
+        finished = self.earlier.finished(file, self.earlier.source_record(file.key))
+        if finished:
+            return finished[0]
         try:
             return probe_file(file, self.config.execution)
         except ClippingError as error:
             return ProbedSource(file=file, failure=Failure.of(error))
 
-    def add(self, probed: ProbedSource | None) -> None:
+    def add(self, probed: ProbedSource | SourceRecord) -> None:
         """Count a source."""
-        if probed is None:
-            self.finished += 1
+        if isinstance(probed, SourceRecord):
+            if probed.failure is not None:
+                self.known_failures.append(probed.failure.message)
+            else:
+                self.finished += 1
             return
         if probed.failure is not None:
             self.failures.append(probed.failure.message)
             return
         config = self.config
+        if probed.source is not None:
+            key = probed.file.key
+            self.warnings.extend(f"{key}: {warning}" for warning in probed.source.warnings)
         planned = plan_chunks(probed, config.recipe, config.execution.num_clips_per_chunk)
         self.without_clips += not planned
         for chunk in planned:
+            real = [clip for clip in chunk.clips if clip.frame_count]
             kept = self.earlier.done_clips(chunk)
-            self.clips += len(chunk.clips)
-            self.kept += len(kept)
+            self.clips += len(real)
+            self.absent += sum(clip.count for clip in chunk.clips if not clip.frame_count)
+            self.stretches += len(chunk.clips) - len(real)
+            self.kept += sum(clip.id in kept for clip in real)
+            self.failed_clips += sum(c.status is ClipStatus.FAILED for c in kept.values())
             if len(kept) < len(chunk.clips):
                 self.chunks += 1
                 self.seconds += chunk.seconds
@@ -96,19 +113,29 @@ class _Forecast:
             yield f"  {self.without_clips} would give no clip: {why}"
         if failures:
             yield f"  {len(failures)} cannot be clipped:"
-            yield from (f"    {message}" for message in failures[:_FAILURES_SHOWN])
-            if len(failures) > _FAILURES_SHOWN:
-                yield f"    … and {len(failures) - _FAILURES_SHOWN} more"
+            yield from _some(failures)
+        if self.known_failures:
+            yield (
+                f"  {len(self.known_failures)} failed before and would not be opened again"
+                " (--retry-failed opens them):"
+            )
+            yield from _some(self.known_failures)
+        if self.warnings:
+            yield "  noticed in them:"
+            yield from _some(self.warnings)
         if found.passed_over:
             yield f"  {count(len(found.passed_over), 'other file')} passed over by extension"
 
     def work(self) -> Iterator[str]:
         """What would be made of it, and what it takes."""
         config = self.config
+        failed = f" {self.failed_clips} failed before," if self.failed_clips else ""
         yield (
-            f"{count(self.clips, 'clip')}, {self.kept} of them there already,"
-            f" {self.clips - self.kept} to make in {count(self.chunks, 'chunk')}"
+            f"{count(self.clips, 'clip')}, {self.kept - self.failed_clips} of them there already,"
+            f"{failed} {self.clips - self.kept} to make in {count(self.chunks, 'chunk')}"
         )
+        if self.absent:
+            yield absent(self.absent, self.stretches)
         yield (
             f"{self.seconds:.1f} s of video to encode with {config.recipe.encoder};"
             f" about {self.bytes / 1e6:.1f} MB of clips to write"
@@ -127,9 +154,15 @@ class _Forecast:
         yield f"nothing was written to {config.output}"
 
 
+def _some(failures: list[str]) -> Iterator[str]:
+    yield from (f"    {message}" for message in failures[:_FAILURES_SHOWN])
+    if len(failures) > _FAILURES_SHOWN:
+        yield f"    … and {len(failures) - _FAILURES_SHOWN} more"
+
+
 def _held_seconds(chunk: Chunk) -> float:
     """Seconds of video in its clips; overlaps count as often as they are held."""
-    return float(sum(clip.span.end - clip.span.start for clip in chunk.clips))
+    return float(sum(c.span.end - c.span.start for c in chunk.clips if c.frame_count))
 
 
 def _bits_per_second(chunk: Chunk, config: RunConfig) -> float:
@@ -139,7 +172,6 @@ def _bits_per_second(chunk: Chunk, config: RunConfig) -> float:
     rate = recipe.rate(video, width, height)
     if rate.bit_rate:
         return rate.bit_rate
-    frames_per_second = float(video.frame_count / video.duration)
     # Constant quality spends what the content needs; a source that needs little shows it.
-    usual = bit_rate_for(width, height, frames_per_second, rate.quality or 0.0)
+    usual = bit_rate_for(width, height, video.frame_rate, rate.quality or 0.0)
     return min(usual, 1.5 * video.bit_rate)

@@ -7,6 +7,7 @@ are listed once.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Generator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
@@ -14,11 +15,12 @@ from dataclasses import dataclass
 from clipping.config.run_config import RunConfig
 from clipping.dataset.layout import own_folders
 from clipping.dataset.resume import EarlierWork
+from clipping.errors import UsageError
 from clipping.storage.addresses import is_remote
 from clipping.storage.discover import Found, find_sources
 from clipping.storage.outputs import open_output
 
-__all__ = ["Prepared", "found_by", "handed_over", "prepared"]
+__all__ = ["Prepared", "found_by", "handed_over", "prepared", "require_absolute"]
 
 _SOURCES_LOOKED_AT = 100
 
@@ -46,6 +48,22 @@ def found_by(config: RunConfig) -> Found:
     execution = config.execution
     leave_out = own_folders(config.output)
     return find_sources(config.input, execution.extensions, leave_out, execution.shard)
+
+
+def require_absolute(config: RunConfig) -> None:
+    """Raise UsageError for a path of a deployed run that depends on where the run happens.
+
+    Prefect starts it in a folder that nobody chose: often a clone, removed when the run ends,
+    and with it what was written there.
+    """
+    for name, path in (*(("input", each) for each in config.input), ("output", config.output)):
+        local = os.path.expanduser(path.removeprefix("file://"))
+        if not is_remote(path) and not os.path.isabs(local):
+            raise UsageError(
+                f"{name} {path!r} is relative, and the working folder of a deployed run may be a"
+                " temporary clone that Prefect removes at the end: give an absolute path or a URI"
+                f" as the parameter {name!r}"
+            )
 
 
 _handed: Prepared | None = None

@@ -11,9 +11,19 @@ from clipping.models import Failure
 from clipping.run.tally import Tally
 from clipping.wording import count
 
-__all__ = ["about", "closing_lines", "summary_lines", "summary_markdown", "verdict"]
+__all__ = [
+    "about",
+    "absent",
+    "closing_lines",
+    "outcome",
+    "summary_lines",
+    "summary_markdown",
+    "verdict",
+]
 
 _FAILURES_SAID = 10
+_KNOWN_SAID = 3
+_WARNINGS_SAID = 5
 
 
 def about(config: RunConfig, ffmpeg: str) -> list[tuple[str, str]]:
@@ -35,7 +45,7 @@ def closing_lines(tally: Tally, config: RunConfig) -> list[str]:
         why = config.recipe.span_source.why_none()
         lines.append(f"{count(tally.empty, 'video')} gave no clip: {why}")
     if tally.absent:
-        lines.append(f"{count(tally.absent, 'clip')} absent: no frame lies in that span")
+        lines.append(absent(tally.absent, tally.stretches))
     if tally.damaged:
         lines.append(
             f"{count(tally.damaged, 'clip')} with damage of the source (see the errors there)"
@@ -47,40 +57,85 @@ def closing_lines(tally: Tally, config: RunConfig) -> list[str]:
             f"{count(tally.crashes, 'worker')} died (killed, out of memory, or with their node);"
             " what they held was submitted again"
         )
-    if tally.failed or tally.failed_sources:
-        lines.append(
-            f"{count(tally.failed, 'clip')} and {count(tally.failed_sources, 'video')} failed:"
-        )
-        shown = tally.failures[:_FAILURES_SAID]
-        for name, failure in shown:
-            lines.append(f"  {_named(name, failure)}")
+    if tally.warnings:
+        lines.append("Noticed in the sources:")
+        lines += [f"  {warning}" for warning in tally.warnings[:_WARNINGS_SAID]]
+        more = tally.warnings_total - _WARNINGS_SAID
+        if more > 0:
+            lines.append(f"  … and {more} more, in the records in {VIDEO_RECORDS}/")
+    if tally.new_failures:
+        lines.append(f"{_new_failures(tally)} failed:")
+        alike = _alike(tally.failures)[:_FAILURES_SAID]
+        for name, failure, others in alike:
+            words = f" (and {others} more like this)" if others else ""
+            lines.append(f"  {_named(name, failure)}{words}")
             if config.execution.verbose and failure.command:
                 lines.append(f"    command: {failure.command}")
-        more = sum(tally.kinds.values()) - len(shown)
+        more = sum(tally.kinds.values()) - sum(1 + others for _, _, others in alike)
         if more > 0:
             lines.append(f"  … and {more} more, in {MANIFEST} and {VIDEO_RECORDS}/")
+    if tally.known:
+        said = [_named(name, failure) for name, failure in tally.known_failures[:_KNOWN_SAID]]
+        more = [f"and {tally.known - len(said)} more"] if tally.known > len(said) else []
+        lines.append(
+            f"{tally.known} failed before ({'; '.join([*said, *more])}), {tally.new_failures} new;"
+            " --retry-failed tries again what failed before"
+        )
     return lines
 
 
+def absent(clips: int, stretches: int) -> str:
+    """What is said of clips in whose spans no frame lies."""
+    return f"{count(clips, 'clip')} absent: {count(stretches, 'stretch')} without a frame"
+
+
+def outcome(tally: Tally, config: RunConfig) -> str:
+    """What Prefect says of a run that did not fail, in one line."""
+    line = summary_lines(tally, config.output)[0]
+    return f"{line}; {tally.known} failed before, {tally.new_failures} new" if tally.known else line
+
+
+def _new_failures(tally: Tally) -> str:
+    clips = tally.failed - tally.failed_before
+    videos = tally.failed_sources - tally.failed_sources_before
+    return f"{count(clips, 'clip')} and {count(videos, 'video')}"
+
+
 def verdict(tally: Tally, config: RunConfig) -> str | None:
-    """Why the run failed, or None."""
+    """Why the run failed, or None.
+
+    What an earlier run had told of, and is as it was, makes no run fail again.
+    """
     if problems := tally.problems():
         return "; ".join(problems)
-    failures = tally.failed + tally.failed_sources
+    failures = tally.new_failures
     allowed = allowed_failures(
-        config.execution.allow_failures, tally.planned + tally.failed_sources
+        config.execution.allow_failures, tally.with_frames + tally.failed_sources
     )
     if failures > allowed:
+        before = f", {tally.known} failed before" if tally.known else ""
         return (
-            f"{count(tally.failed, 'clip')} and {count(tally.failed_sources, 'video')} failed"
-            f" ({allowed} allowed); everything else is in {config.output}"
+            f"{_new_failures(tally)} failed ({allowed} allowed){before};"
+            f" everything else is in {config.output}"
         )
-    if not tally.written and not failures:
-        if not tally.empty:
-            return "0 clips: the input holds no videos"
+    if tally.written or failures:
+        return None
+    if tally.empty > tally.empty_before:
         why = config.recipe.span_source.why_none()
         return f"0 clips: {count(tally.empty, 'video')} gave none, {why}"
+    if not (tally.empty or tally.known):
+        return "0 clips: the input holds no videos"
     return None
+
+
+def _alike(failures: Iterable[tuple[str, Failure]]) -> list[tuple[str, Failure, int]]:
+    """Each reason once, with the first it happened to, and how many more had it."""
+    found: dict[tuple[str, str], tuple[str, Failure, int]] = {}
+    for name, failure in failures:
+        key = (failure.kind.value, failure.message)
+        first, kept, others = found.get(key, (name, failure, -1))
+        found[key] = (first, kept, others + 1)
+    return list(found.values())
 
 
 def _named(name: str, failure: Failure) -> str:
@@ -126,7 +181,11 @@ def summary_markdown(tally: Tally, output: str, about: Iterable[tuple[str, str]]
             f"{tally.written} ({made} made now, {tally.reused} there already)",
         ),
         ("Clips failed", f"{tally.failed}"),
-        ("Clips absent", f"{tally.absent}"),
+        ("Failed before", f"{tally.known} of the failed clips and videos, not tried again"),
+        (
+            "Clips absent",
+            f"{tally.absent}, in {count(tally.stretches, 'stretch')}" if tally.absent else "0",
+        ),
         ("Clips with damage in the source", f"{tally.damaged}"),
         ("Chunks", f"{tally.chunks} ({tally.chunks_done_before} done before)"),
         ("Seconds of clips made", f"{tally.made_seconds:.1f}"),
@@ -166,6 +225,11 @@ def summary_markdown(tally: Tally, output: str, about: Iterable[tuple[str, str]]
                 "",
                 f"The first {len(tally.failures)} of {total}; the manifest has all.",
             ]
+    if tally.known_failures:
+        text += ["", "## What failed before", ""]
+        text += [f"- {_named(name, f)}" for name, f in tally.known_failures]
+        if tally.known > len(tally.known_failures):
+            text += [f"- … {tally.known - len(tally.known_failures)} more"]
     if tally.reasons_empty:
         text += ["", "## Videos without clips", ""]
         text += [f"- {n} x {reason}" for reason, n in tally.reasons_empty.most_common(10)]

@@ -5,11 +5,12 @@ from __future__ import annotations
 import heapq
 import time
 from collections import Counter
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
 from clipping.dataset.manifest import clip_row
-from clipping.models import ChunkRecord, ClipRecord, ClipStatus, Failure, SourceFile
+from clipping.models import ChunkRecord, Clip, ClipRecord, ClipStatus, Failure, SourceFile
 
 __all__ = ["Tally"]
 
@@ -20,16 +21,27 @@ _SLOWEST_SHOWN = 5
 
 @dataclass(slots=True)
 class Tally:
-    """What became of everything: numbers that must add up, and a bounded choice of details."""
+    """What became of everything: numbers that must add up, and a bounded choice of details.
+
+    without_frames: of the planned clips, those in which no frame lies; a clock that jumps may plan
+    millions of them. stretches: how many stretches of a video the absent clips are.
+    failed_before, failed_sources_before, empty_before: how many of them an earlier run had told
+    of already. failures: the new ones; known_failures: those of an earlier run.
+    """
 
     sources: int = 0
     clipped: int = 0
     empty: int = 0
     failed_sources: int = 0
+    failed_sources_before: int = 0
+    empty_before: int = 0
     planned: int = 0
+    without_frames: int = 0
     written: int = 0
     failed: int = 0
+    failed_before: int = 0
     absent: int = 0
+    stretches: int = 0
     reused: int = 0
     damaged: int = 0
     chunks: int = 0
@@ -43,25 +55,50 @@ class Tally:
     began: float = field(default_factory=time.monotonic)
     seconds: float = 0.0
     failures: list[tuple[str, Failure]] = field(default_factory=list[tuple[str, Failure]])
+    known_failures: list[tuple[str, Failure]] = field(default_factory=list[tuple[str, Failure]])
     kinds: Counter[str] = field(default_factory=Counter[str])
     reasons_empty: Counter[str] = field(default_factory=Counter[str])
     rows: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
+    rows_total: int = 0
     slowest: list[tuple[float, str]] = field(default_factory=list[tuple[float, str]])
     warnings: list[str] = field(default_factory=list[str])
     warnings_total: int = 0
     encoders: Counter[str] = field(default_factory=Counter[str])
     cluster_notes: list[str] = field(default_factory=list[str])
 
+    def add_planned(self, clips: Iterable[Clip]) -> int:
+        """Count what is planned; how many clips that is."""
+        planned = 0
+        for clip in clips:
+            planned += clip.count
+            self.without_frames += 0 if clip.frame_count else clip.count
+        self.planned += planned
+        return planned
+
+    @property
+    def with_frames(self) -> int:
+        """How many clips are planned that there is something to make of."""
+        return self.planned - self.without_frames
+
     def add_chunk(
-        self, record: ChunkRecord, file: SourceFile, *, done_before: bool
+        self,
+        record: ChunkRecord,
+        file: SourceFile,
+        *,
+        done_before: bool,
+        known: Collection[str] = (),
     ) -> list[dict[str, Any]]:
-        """Count a finished chunk; its rows for the manifest."""
+        """Count a finished chunk; its rows for the manifest.
+
+        known: ids of clips whose failure an earlier run had told of.
+        """
         self.chunks += 1
         self.chunks_done_before += done_before
         rows: list[dict[str, Any]] = []
         for clip in record.clips:
-            self._add_clip(clip, file)
+            self._add_clip(clip, file, before=done_before or clip.clip.id in known)
             rows.append(clip_row(clip, file, record.recipe_digest))
+        self.rows_total += len(rows)
         room = _ROWS_SHOWN - len(self.rows)
         self.rows.extend(rows[: max(0, room)])
         if done_before:
@@ -76,7 +113,7 @@ class Tally:
             heapq.heappop(self.slowest)
         return rows
 
-    def _add_clip(self, record: ClipRecord, file: SourceFile) -> None:
+    def _add_clip(self, record: ClipRecord, file: SourceFile, *, before: bool) -> None:
         if record.status is ClipStatus.WRITTEN:
             self.written += 1
             self.bytes_written += record.bytes
@@ -85,16 +122,38 @@ class Tally:
             self.encoders[record.encoder or "unknown"] += 1
         elif record.status is ClipStatus.FAILED:
             self.failed += 1
+            self.failed_before += before
             if record.failure:
-                self.add_failure(f"{file.key} clip {record.clip.number}", record.failure)
+                name = f"{file.key} clip {record.clip.number}"
+                self.add_failure(name, record.failure, before=before)
         else:
-            self.absent += 1
+            self.absent += record.clip.count
+            self.stretches += 1
 
-    def add_failure(self, name: str, failure: Failure) -> None:
-        """Keep a failure's reason, up to a bound, and count its kind."""
-        self.kinds[failure.kind.value] += 1
-        if len(self.failures) < _FAILURES_SHOWN:
-            self.failures.append((name, failure))
+    def add_failed_source(self, name: str, failure: Failure | None, *, before: bool) -> None:
+        """Count a video that could not be clipped."""
+        self.failed_sources += 1
+        self.failed_sources_before += before
+        if failure:
+            self.add_failure(name, failure, before=before)
+
+    def add_failure(self, name: str, failure: Failure, *, before: bool = False) -> None:
+        """Keep a failure's reason, up to a bound, and count its kind if it is new."""
+        if not before:
+            self.kinds[failure.kind.value] += 1
+        kept = self.known_failures if before else self.failures
+        if len(kept) < _FAILURES_SHOWN:
+            kept.append((name, failure))
+
+    @property
+    def known(self) -> int:
+        """How many clips and videos had failed before, and were not tried again."""
+        return self.failed_before + self.failed_sources_before
+
+    @property
+    def new_failures(self) -> int:
+        """How many clips and videos this run saw fail."""
+        return self.failed + self.failed_sources - self.known
 
     def add_warning(self, text: str) -> None:
         """Keep a warning, up to a bound."""

@@ -13,7 +13,7 @@ from typing import Any
 
 from clipping.cluster.chunk_queue import Waiting
 from clipping.config.run_config import RunConfig
-from clipping.dataset.layout import source_record_name
+from clipping.dataset.layout import chunk_record_name, source_record_name
 from clipping.dataset.manifest import Manifest
 from clipping.dataset.resume import EarlierWork, in_order, name_taken_by
 from clipping.errors import ClippingError, FailureKind, SourceError
@@ -60,6 +60,9 @@ class Tracker:
     tally: Tally
     manifest: Manifest
     _underway: dict[str, _Underway] = field(default_factory=dict[str, _Underway])
+    # Ids of clips that had failed for good when their chunk was planned. What fails in this run
+    # is recorded at once, and a second attempt would take it for old.
+    _failed_before: set[str] = field(default_factory=set[str])
 
     # What earlier runs did
 
@@ -68,8 +71,7 @@ class Tracker:
         self.tally.sources = len(found.sources) + len(found.failed)
         self.tally.passed_over = len(found.passed_over)
         for name, error in found.failed:
-            self.tally.failed_sources += 1
-            self.tally.add_failure(name, Failure.of(error))
+            self._count_unusable(name, error)
         waiting: list[SourceFile] = []
         for file, other, done in self._earlier_ends(found.sources):
             if other:
@@ -77,18 +79,33 @@ class Tracker:
                     f"{file.key}: that name belongs to {other} in this output; use another"
                     " output, or one input above both"
                 )
-                self.tally.failed_sources += 1
-                self.tally.add_failure(file.key, Failure(kind=FailureKind.USAGE, message=message))
+                failure = Failure(kind=FailureKind.USAGE, message=message)
+                self.tally.add_failed_source(file.key, failure, before=False)
                 continue
             if done is None:
                 waiting.append(file)
                 continue
             record, chunks = done
-            self._count_source(record)
-            self.tally.planned += record.clips
+            self._count_source(record, before=True)
+            self.tally.add_planned(c.clip for chunk in chunks for c in chunk.clips)
             for chunk in chunks:
                 self._count_chunk(chunk, file, done_before=True)
         return waiting
+
+    def _count_unusable(self, name: str, error: ClippingError) -> None:
+        """Count what an input names and cannot be a source: there is nothing to open."""
+        file = SourceFile(key=name, uri=name, size=0, fingerprint="")
+        failure, versions = Failure.of(error), self.earlier.versions
+        record = self._source_record(file, SourceStatus.FAILED, failure=failure, **versions)
+        old = self.earlier.source_record(name)
+        before = (
+            old is not None
+            and (old.key, old.failure) == (name, record.failure)
+            and self.earlier.would_fail_again(old)
+        )
+        self._count_source(record, before=before)
+        if not before and error.kind.is_clips_own:
+            self._write(record)
 
     def _earlier_ends(
         self, files: list[SourceFile]
@@ -125,12 +142,13 @@ class Tracker:
             reason = f"lasts {float(video.duration):.3f} s, {recipe.span_source.why_none()}"
             self._end_source(self._source_record(source.file, SourceStatus.EMPTY, reason=reason))
             return []
-        clips = sum(len(chunk.clips) for chunk in chunks)
-        self.tally.planned += clips
+        clips = self.tally.add_planned(clip for chunk in chunks for clip in chunk.clips)
         self._underway[key] = _Underway(source, len(chunks), clips, len(chunks))
         waiting: list[Waiting] = []
         for chunk in chunks:
             kept = self.earlier.done_clips(chunk)
+            failed = {i for i, clip in kept.items() if clip.status is ClipStatus.FAILED}
+            self._failed_before |= failed
             if len(kept) == len(chunk.clips):
                 self._count_done_chunk(chunk, kept)
                 continue
@@ -148,9 +166,14 @@ class Tracker:
         self._count_chunk(record, chunk.source.file, done_before=False)
         self._end_chunk(chunk)
 
-    def fail_source(self, file: SourceFile, failure: Failure) -> None:
-        """Count a source that gives no chunks at all."""
-        self._end_source(self._source_record(file, SourceStatus.FAILED, failure=failure))
+    def fail_source(self, file: SourceFile, failure: Failure, *, is_verdict: bool) -> None:
+        """Count a source that gives no chunks at all.
+
+        is_verdict: whether it was opened and found to be no good.
+        """
+        versions = self.earlier.versions if is_verdict else {}
+        record = self._source_record(file, SourceStatus.FAILED, failure=failure, **versions)
+        self._end_source(record)
 
     def _lost_chunk(self, chunk: Chunk, error: ClippingError) -> ChunkRecord:
         """The record of a chunk whose task failed: what it published by then counts."""
@@ -171,6 +194,10 @@ class Tracker:
 
     def _count_done_chunk(self, chunk: Chunk, kept: dict[str, ClipRecord]) -> None:
         record = self._chunk_record(chunk, list(kept.values()))
+        if not self.earlier.has_record_of(chunk):
+            # Its run was killed before it wrote one, or cut the source into other chunks.
+            name = chunk_record_name(record.source_key, record.chunk)
+            self.earlier.output.write_text(name, record.model_dump_json(indent=1))
         self._count_chunk(record, chunk.source.file, done_before=True)
         self._end_chunk(chunk)
 
@@ -184,7 +211,9 @@ class Tracker:
         )
 
     def _count_chunk(self, record: ChunkRecord, file: SourceFile, *, done_before: bool) -> None:
-        rows = self.tally.add_chunk(record, file, done_before=done_before)
+        rows = self.tally.add_chunk(
+            record, file, done_before=done_before, known=self._failed_before
+        )
         self.manifest.add(rows)
 
     def _end_chunk(self, chunk: Chunk) -> None:
@@ -215,20 +244,22 @@ class Tracker:
         )
 
     def _end_source(self, record: SourceRecord) -> None:
-        self._count_source(record)
+        self._count_source(record, before=False)
+        self._write(record)
+
+    def _write(self, record: SourceRecord) -> None:
         name = source_record_name(record.key)
         self.earlier.output.write_text(name, record.model_dump_json(indent=1))
 
-    def _count_source(self, record: SourceRecord) -> None:
+    def _count_source(self, record: SourceRecord, *, before: bool) -> None:
         tally = self.tally
         if record.status is SourceStatus.CLIPPED:
             tally.clipped += 1
         elif record.status is SourceStatus.EMPTY:
             tally.empty += 1
+            tally.empty_before += before
             tally.reasons_empty[self.config.recipe.span_source.why_none()] += 1
             if record.reason:
                 tally.add_warning(f"{record.key}: no clips: {record.reason}")
         else:
-            tally.failed_sources += 1
-            if record.failure:
-                tally.add_failure(record.key, record.failure)
+            tally.add_failed_source(record.key, record.failure, before=before)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import glob
 import itertools
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -130,7 +130,7 @@ def _expand(
             yield from _listed(path, content)
         else:
             yield _Entry(os.path.basename(path), path)
-    elif matches := sorted(glob.glob(path, recursive=True)):
+    elif matches := _once(_matches(path)):
         root = _glob_root(path)
         for match in matches:
             if os.path.isdir(match):
@@ -141,6 +141,38 @@ def _expand(
                 passed_over.append(_printable(match))
     else:
         raise UsageError(f"input {given!r}: there is no such file or folder, and no glob matches")
+
+
+def _matches(pattern: str) -> Iterator[str]:
+    """What a glob matches. `**` enters each folder once, whatever links lead there.
+
+    Python's own goes round in circles of links until their path is too long for the system.
+    """
+    parts = pattern.split("/")
+    if "**" not in parts:
+        yield from glob.iglob(pattern)
+        return
+    at = parts.index("**")
+    rest = parts[at + 1 :] or ["*"]
+    seen: set[str] = set()
+    for base in glob.iglob("/".join([*parts[:at], ""])) if at else ["."]:
+        for folder, folders, _ in os.walk(base, followlinks=True):
+            real = os.path.realpath(folder)
+            if real in seen:
+                folders.clear()
+                continue
+            seen.add(real)
+            folders[:] = sorted(f for f in folders if not f.startswith("."))
+            yield from _matches("/".join([glob.escape(folder.rstrip("/")), *rest]))
+
+
+def _once(matches: Iterable[str]) -> list[str]:
+    """The matches of a glob in order, each file once, where fewest folders lead to it."""
+    places: dict[tuple[str, str], str] = {}
+    for match in sorted(matches, key=lambda path: (path.count("/"), path)):
+        folder, name = os.path.split(match)
+        places.setdefault((os.path.realpath(folder), name), match)
+    return sorted(places.values())
 
 
 def _expand_remote(
@@ -205,6 +237,7 @@ def _walk(
         failure = SourceError(f"{name}: cannot be read: {error.strerror}", FailureKind.IO)
         found.failed.append((name, failure))
 
+    is_new(root)
     for folder, folders, names in os.walk(root, onerror=unreadable, followlinks=True):
         folders[:] = sorted(f for f in folders if is_new(os.path.join(folder, f)))
         for name in sorted(names):

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import math
 import shutil
 import tempfile
 import time
 from collections.abc import Generator
 from pathlib import Path
 
-from clipping.errors import FailureKind, StorageError
+from clipping.errors import ClippingError, FailureKind, StorageError
 from clipping.storage.local_files import local_error
 
 __all__ = ["scratch_folder"]
@@ -27,6 +28,8 @@ def scratch_folder(chosen: str, need: int, *, needed: bool = False) -> Generator
     chosen: where to make it; empty means memory while that has four times the room, then the
     system's temporary folder. Folders that dead processes left are removed first.
     needed: `need` is no guess: raise StorageError at once where there is less room.
+    A disk that fills up while the block works in the folder raises StorageError with the folder
+    and the need; where the output is full instead, its own StorageError passes.
     """
     parent = Path(chosen) if chosen else Path(tempfile.gettempdir())
     if not chosen and _SHM.is_dir() and shutil.disk_usage(_SHM).free > 4 * need:
@@ -50,9 +53,25 @@ def scratch_folder(chosen: str, need: int, *, needed: bool = False) -> Generator
                 FailureKind.DISK_FULL,
             )
         yield folder
+    except ClippingError as error:
+        if error.kind is not FailureKind.DISK_FULL or isinstance(error, StorageError):
+            raise
+        raise StorageError(
+            f"the scratch folder {parent} is full; about {_rounded(need)} are needed there for each"
+            " chunk that is made at once: free some, or set scratch_dir to a folder with more room",
+            FailureKind.DISK_FULL,
+        ) from None
     finally:
         shutil.rmtree(folder, ignore_errors=True)
         lock.close()
+
+
+def _rounded(size: int) -> str:
+    """A size in words, rounded up to one digit, so that chunks alike say the same."""
+    megabytes = max(1, math.ceil(size / 1e6))
+    digits = 10 ** (len(str(megabytes)) - 1)
+    megabytes = math.ceil(megabytes / digits) * digits
+    return f"{megabytes / 1000:g} GB" if megabytes >= 1000 else f"{megabytes} MB"
 
 
 def _sweep(parent: Path) -> None:

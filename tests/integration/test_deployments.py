@@ -163,14 +163,20 @@ def answers(port: int) -> bool:
 
 
 @pytest.fixture
-def ray_cluster(site: Site) -> Iterator[str]:
-    """The address of a Ray cluster of one node, with a token, where the package is broken.
+def ray_cluster(site: Site) -> Iterator[Path]:
+    """A Ray cluster of one node, with a token, where the package is broken; its folder.
+
+    `clip-gpu` is deployed for it.
 
     These tests may run under `uv run`, which the head would otherwise take for its own doing.
     """
     # Ray's sockets need a short path.
     folder = Path("/tmp") / f"ray-{os.getpid()}"
     port, client_port = free_port(), free_port()
+    # Not by `port`: Ray's workers would then look in the flow's folder, too, which is on this
+    # machine.
+    address = f"ray://127.0.0.1:{client_port}"
+    site.prefect("deploy", "--name", "clip-gpu", CLIPPING_RAY_ADDRESS=address)
     with broken_package(site.clone):
         head = subprocess.Popen(
             [
@@ -184,32 +190,42 @@ def ray_cluster(site: Site) -> Iterator[str]:
         )  # fmt: skip
         try:
             wait_until(lambda: answers(client_port), 60, "Ray's head answers")
-            # Not by `port`: Ray's workers would then look in the flow's folder, too, which is
-            # on this machine.
-            yield f"ray://127.0.0.1:{client_port}"
+            yield folder
         finally:
             head.terminate()
             head.wait(timeout=30)
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def test_a_ray_cluster_runs_the_pulled_code(site: Site, ray_cluster: str, tmp_path: Path) -> None:
-    """The flow brings its packages to nodes whose own could not even be imported.
+def test_a_ray_cluster_runs_the_pulled_code(site: Site, ray_cluster: Path, tmp_path: Path) -> None:
+    """From the form, clip-gpu runs on the cluster it was deployed for, with `encoder: auto`.
 
-    As deployed, clip-gpu encodes with NVENC where a node has it; here the CPU does it all.
+    The form posts every default beside the deployment's parameters. The flow brings its packages
+    to nodes whose own could not even be imported; NVENC has no node here, the CPU does it all.
     """
-    asked = {"CLIPPING_ENCODER": "auto", "CLIPPING_NVENC_RESOURCE": "nvenc"}
-    variables = {"env": {"CLIPPING_RAY_ADDRESS": ray_cluster, **asked}}
-    given = {"input": [str(site.videos)], "output": str(tmp_path / "out")}
-    run = site.ended(site.start("clip-gpu", variables, **given))
+    posted = site.form("clip-gpu", input=[str(site.videos)], output=str(tmp_path / "out"))
+    assert posted["recipe"]["clip_len_s"] == 10  # a default
+    run = site.ended(site.start("clip-gpu", **posted))
     assert run["state"]["type"] == "COMPLETED", run["state"]["message"]
     check_clips(tmp_path / "out", 10, 10)
+    assert "10 s every 10 s, auto," in site.artifacts(run["id"])["clip-summary"]["data"]
+    # A Ray client was there.
+    assert list(ray_cluster.glob("session_latest/logs/ray_client_server_23*"))
+
+
+def test_each_deployment_has_an_output_that_outlives_its_runs(site: Site) -> None:
+    """The form shows it; each its own, since another recipe would replace the clips."""
+    names = ("clip-nightly", "clip-local", "clip-gpu")
+    outputs = [site.deployment(name)["parameters"]["output"] for name in names]
+    assert outputs == [str(site.clips), f"{site.clips}-local", f"{site.clips}-gpu"]
 
 
 def test_no_gpu_is_told_at_once(site: Site, tmp_path: Path) -> None:
     """NVENC and nothing else, on a machine without: the run's state says what is missing."""
-    given = {"input": [str(site.videos)], "output": str(tmp_path / "out")}
-    run = site.run("clip-gpu", **given, recipe={"encoder": "h264_nvenc"})
+    run = site.run(
+        "clip-gpu", input=[str(site.videos)], output=str(tmp_path / "out"),
+        recipe={"encoder": "h264_nvenc"}, execution={"ray_address": ""},
+    )  # fmt: skip
     assert run["state"]["type"] == "FAILED"
     assert "h264_nvenc does not work on this machine: no device" in run["state"]["message"]
 
@@ -233,6 +249,9 @@ def test_a_users_mistake_is_told_without_a_traceback(site: Site, tmp_path: Path)
     assert logs
     assert not [log for log in logs if "Traceback" in log["message"]]
     assert site.task_runs(run["id"]) == []
+    run = site.run("clip-nightly", output="clips")
+    assert run["state"]["type"] == "FAILED"
+    assert run["state"]["message"].startswith("output 'clips' is relative")
 
 
 @pytest.fixture

@@ -154,7 +154,10 @@ def test_a_chunk_without_its_record_keeps_its_clips(videos: Path, tmp_path: Path
 
 
 def test_bad_files_fail_alone(videos: Path, tmp_path: Path) -> None:
-    """The run ends Failed and names them; with leave it ends Completed; the rest is made."""
+    """The run ends Failed and names them; with leave it ends Completed; the rest is made.
+
+    The next run fails only for what is new: it opens no bad file again, and starts no task.
+    """
     (videos / "empty.mp4").touch()
     (videos / "page.mp4").write_text("<html>404</html>")
     state = clip(videos, tmp_path)
@@ -164,9 +167,22 @@ def test_bad_files_fail_alone(videos: Path, tmp_path: Path) -> None:
     record = json.loads((tmp_path / "out/processed_videos/empty.mp4.json").read_text())
     assert record["failure"] == {"kind": "bad input", "message": "empty.mp4: the file is empty"}
     assert "page.mp4: an HTML page" in newest_artifact("clip-summary").data
-    assert clip(videos, tmp_path, {"allow_failures": "2"}).is_completed()
-    assert clip(videos, tmp_path, {"allow_failures": "0.5"}).is_completed()
-    assert clip(videos, tmp_path, {"allow_failures": "10%"}).is_failed()
+    again = clip(videos, tmp_path)
+    assert again.is_completed()
+    assert (again.message or "").endswith("; 2 failed before, 0 new")
+    assert not newest_task_runs()
+    summary = newest_artifact("clip-summary").data
+    assert "| Failed before | 2 of the failed clips and videos" in summary
+    assert "page.mp4: an HTML page" in summary
+    (videos / "new.mp4").write_text("<html>404</html>")
+    state = clip(videos, tmp_path)
+    assert state.is_failed()
+    assert "0 clips and 1 video failed (0 allowed), 2 failed before;" in (state.message or "")
+    assert len(newest_task_runs()) == 1
+    retry = {"retry_failed": True}
+    assert clip(videos, tmp_path, {**retry, "allow_failures": "3"}).is_completed()
+    assert clip(videos, tmp_path, {**retry, "allow_failures": "0.5"}).is_completed()
+    assert clip(videos, tmp_path, {**retry, "allow_failures": "10%"}).is_failed()
 
 
 def test_two_videos_of_one_name_never_replace_each_other(videos: Path, tmp_path: Path) -> None:

@@ -118,6 +118,11 @@ def test_sound_that_starts_late_and_ends_early(make: Make, tmp_path: Path) -> No
     assert lengths[2] == pytest.approx(1, abs=0.03)
     assert lengths[3] == pytest.approx(1, abs=0.03)
     assert max(lengths[4:]) < 0.05
+    # Records say of a clip's sound what is in the clip.
+    for record in made.clips:
+        with av.open(record.location or "") as container:
+            assert bool(record.audio) == bool(container.streams.audio)
+    assert made.clips[-1].audio is None
 
 
 def _sound_seconds(path: Path) -> float:

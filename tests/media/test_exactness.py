@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import random
+import struct
 from fractions import Fraction
 from pathlib import Path
 
 import pytest
 
 from clipping.config.execution import Execution
-from clipping.models import ClipStatus
 from tests.media.conftest import Make, assert_exact
 from tests.support.media import counter_video, ffmpeg, picture, read_numbers, steady
 
@@ -85,6 +85,31 @@ def test_edit_list_hides_the_first_frames(make: Make, tmp_path: Path) -> None:
     shown = [(t - Fraction(15, 25), n) for t, n in frames[15:]]
     made = make(tmp_path / "cut.mp4", clip_len_s=1, clip_stride_s=0.5)
     assert_exact(made, shown, 1, "0.5")
+
+
+def test_a_clean_aperture_is_applied(make: Make, tmp_path: Path) -> None:
+    """What `clap` (ISO/IEC 14496-12, 12.1.4) leaves out of the picture is not in the clip."""
+    counter_video(tmp_path / "in.mp4", *steady(50, 25))
+    data = (tmp_path / "in.mp4").read_bytes()
+    # 128x64 out of the middle of 160x96: width, height, and how far off the middle, as fractions.
+    clap = struct.pack(">I4s8I", 40, b"clap", *(128, 1, 64, 1, 0, 1, 0, 1))
+    (tmp_path / "clap.mp4").write_bytes(with_box(data, clap))
+    made = make(tmp_path / "clap.mp4", clip_len_s=1, clip_stride_s=1)
+    assert {(c.width, c.height) for c in made.clips} == {(128, 64)}
+    assert [c.frames for c in made.clips] == [25, 25]
+
+
+def with_box(data: bytes, box: bytes) -> bytes:
+    """An MP4 whose sample entry holds one more box; its `moov` stands after its `mdat`."""
+    assert data.index(b"mdat") < data.index(b"moov")
+    parents = [b"moov", b"trak", b"mdia", b"minf", b"stbl", b"stsd", b"avc1"]
+    grown = bytearray(data)
+    for name in parents:
+        at = data.rindex(name) - 4
+        size = int.from_bytes(grown[at : at + 4], "big") + len(box)
+        grown[at : at + 4] = size.to_bytes(4, "big")
+    end = data.rindex(b"avc1") - 4 + int.from_bytes(data[data.rindex(b"avc1") - 4 :][:4], "big")
+    return bytes(grown[:end] + box + grown[end:])
 
 
 def test_odd_sizes_lose_a_row_and_a_column(make: Make, tmp_path: Path) -> None:
@@ -171,15 +196,21 @@ def test_interlaced_video_keeps_its_frames(make: Make, tmp_path: Path) -> None:
 
 
 def test_two_frames_with_one_time_are_one(make: Make, tmp_path: Path) -> None:
-    """Of frames that share a presentation time one is presented, and the counts say so."""
-    counter_video(tmp_path / "in.mp4", *steady(50, 25))
+    """Of frames that share a presentation time the first is presented; the clip and the source say
+    that the other is not."""
+    counter_video(tmp_path / "in.mp4", *steady(60, 25), options={"bf": "0"})
     doubled = tmp_path / "doubled.mkv"
-    bsf = "setts=pts='if(eq(N,20),PTS-40,PTS)':dts='if(eq(N,20),DTS-40,DTS)'"
+    bsf = "setts=pts='if(eq(N,40),PTS-0.04/TB,PTS)':dts='if(eq(N,40),DTS-0.04/TB,DTS)'"
     ffmpeg("-i", tmp_path / "in.mp4", "-c", "copy", "-bsf:v", bsf, doubled)
     made = make(doubled, clip_len_s=1, clip_stride_s=1)
-    assert made.source.video.frame_count in (49, 50)
-    assert sum(c.frames for c in made.clips) == made.source.video.frame_count
-    assert all(c.status is ClipStatus.WRITTEN for c in made.clips)
+    assert made.source.video.frame_count == 59
+    assert made.source.warnings == (
+        "1 of 60 decoded frames have the timestamp of another and are left out",
+    )
+    shown = [n for c in made.clips for _, n in read_numbers(Path(c.location or ""))]
+    assert shown == [n for n in range(60) if n != 40]
+    left_out = "1 frame with the timestamp of another left out"
+    assert [c.errors for c in made.clips] == [(), (left_out,), ()]
 
 
 def test_lossless_clips_hash_like_the_source(make: Make, tmp_path: Path) -> None:
@@ -205,6 +236,22 @@ def test_openh264(make: Make, tmp_path: Path) -> None:
     made = make(tmp_path / "in.mp4", encoder="libopenh264", clip_len_s=1, clip_stride_s=0.5)
     assert_exact(made, frames, 1, "0.5")
     assert all(c.encoder == "libopenh264" for c in made.clips)
+
+
+def test_openh264_spends_the_sources_bit_rate_at_a_variable_rate(
+    make: Make, tmp_path: Path
+) -> None:
+    """It counts frames; ffmpeg tells it the highest rate that occurs, here twice the average."""
+    pts = [2 * i + (i % 30 == 29) for i in range(300)]
+    counter_video(
+        tmp_path / "in.mp4", pts, Fraction(1, 60), options={"g": "30"}, size=(320, 192)
+    )  # fmt: skip
+    made = make(tmp_path / "in.mp4", encoder="libopenh264", use_input_bit_rate=True)
+    video = made.source.video
+    assert video.guessed_rate == 60
+    assert video.frame_rate == pytest.approx(30, rel=0.01)
+    spent = sum(c.bytes for c in made.clips) * 8 / video.duration
+    assert float(spent) == pytest.approx(video.bit_rate, rel=0.1)
 
 
 def test_clips_that_span_runs_and_chunks(make: Make, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -9,14 +10,18 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import av
 import psutil
 import pytest
 
 from clipping.config.execution import Execution
 from clipping.config.recipe import Recipe
+from clipping.dataset.layout import meta_name
+from clipping.dataset.manifest import clip_row
 from clipping.errors import FailureKind, FfmpegError, VerificationError
 from clipping.ffmpeg import process
 from clipping.ffmpeg.commands import input_url
@@ -204,6 +209,33 @@ def test_lost_frames_are_told_and_bounded(make: Make, tmp_path: Path) -> None:
         if record.status is ClipStatus.WRITTEN:
             shown = [n for _, n in read_numbers(Path(record.location or ""))]
             assert shown == list(range(record.clip.start_frame, record.clip.end_frame))
+
+
+def test_a_clip_whose_first_frames_are_lost_begins_with_the_first_that_is_not(
+    make: Make, tmp_path: Path
+) -> None:
+    """Its record, its JSON and the file agree on where it begins, and how long it lasts."""
+    counter_video(tmp_path / "in.mp4", *steady(75, 25), options={"g": "1"})
+    data = bytearray((tmp_path / "in.mp4").read_bytes())
+    with av.open(str(tmp_path / "in.mp4")) as container:
+        packets = [p for p in container.demux(video=0) if p.size]
+    for packet in packets[25:30]:
+        assert packet.pos is not None
+        data[packet.pos : packet.pos + packet.size] = bytes(packet.size)
+    (tmp_path / "hole.mp4").write_bytes(data)
+    made = make(tmp_path / "hole.mp4", clip_len_s=1, clip_stride_s=1, max_damage=1)
+    record = made.clips[1]
+    assert [n for _, n in read_numbers(Path(record.location or ""))] == list(range(30, 50))
+    time_base = made.source.video.time_base
+    assert record.start_pts * time_base == Fraction(30, 25)
+    assert record.clip.start_pts * time_base == 1
+    meta = json.loads((tmp_path / "out" / meta_name(record.clip.id)).read_text())
+    assert (meta["start_pts"], meta["num_frames"]) == (record.start_pts, 20)
+    assert meta["framerate"] == 25
+    row = clip_row(record, made.source.file, "")
+    assert row["start_pts"] == record.start_pts
+    assert ClipRecord.model_validate_json(record.model_dump_json()) == record
+    assert all(c.start_pts == c.clip.start_pts for c in made.clips if c is not record)
 
 
 def test_a_wrong_clip_does_not_pass_verification(make: Make, tmp_path: Path) -> None:

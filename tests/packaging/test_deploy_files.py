@@ -116,6 +116,26 @@ def test_files_that_are_named_exist() -> None:
         assert (ROOT / deployment["entrypoint"].split(":")[0]).is_file()
 
 
+def test_what_a_deployment_means_stands_in_its_parameters() -> None:
+    """A variable of prefect.yaml says what a parameter says, which Prefect's form sends back.
+
+    The form posts every default, and what is posted overrides a variable. And the other way
+    round: a `recipe` or `execution` that a run gives leaves out what only a parameter says.
+    """
+    deployments = yaml.safe_load((ROOT / "prefect.yaml").read_text(encoding="utf-8"))["deployments"]
+    for deployment in deployments:
+        parameters = deployment["parameters"]
+        settings = {**parameters.get("recipe", {}), **parameters["execution"]}
+        variables = {
+            name: value
+            for name, value in deployment["work_pool"]["job_variables"]["env"].items()
+            if name.startswith("CLIPPING_")
+        }
+        assert variables == {f"CLIPPING_{k.upper()}": v for k, v in settings.items()}
+        assert "ray_address" in settings
+        assert "{{ output.stdout }}" in parameters["output"]
+
+
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of programs that the Dockerfile's own steps install."""

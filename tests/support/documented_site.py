@@ -97,15 +97,18 @@ class Site:
         self.printed = text.split(mark)[1:]
         assert done.returncode == 0, f"{text[-3000:]}\n{self.log('server')[-2000:]}"
 
-    def prefect(self, *arguments: str) -> None:
-        """Run Prefect's command line in the clone, as a client that has the password."""
+    def prefect(self, *arguments: str, **variables: str) -> None:
+        """Run Prefect's command line in the clone, as a client that has the password.
+
+        variables: what `deploy/.env` says, and what it says otherwise for this command.
+        """
         client = {
             "PREFECT_API_URL": self.settings["PREFECT_API_URL"],
             "PREFECT_API_AUTH_STRING": self.settings["PREFECT_SERVER_API_AUTH_STRING"],
         }
         done = subprocess.run(
             ["uv", "run", "prefect", "--no-prompt", *arguments],
-            cwd=self.clone, env={**self.environment, **client},
+            cwd=self.clone, env={**self.environment, **self.settings, **client, **variables},
             capture_output=True, text=True, timeout=90, check=False,
         )  # fmt: skip
         assert done.returncode == 0, done.stdout + done.stderr
@@ -167,15 +170,27 @@ class Site:
     def deployment(self, name: str) -> dict[str, Any]:
         return self.api("GET", f"deployments/name/clip-videos/{name}")
 
-    def start(
-        self, name: str, job_variables: dict[str, Any] | None = None, /, **parameters: Any
-    ) -> str:
+    def form(self, name: str, **typed: Any) -> dict[str, Any]:
+        """What the page's form posts: what was typed, the deployment's parameters, all defaults."""
+        deployment = self.deployment(name)
+        schema = deployment["parameter_openapi_schema"]
+
+        def filled(values: dict[str, Any], properties: dict[str, Any]) -> dict[str, Any]:
+            shown = dict(values)
+            for key, each in properties.items():
+                if "$ref" in each:
+                    model = schema["definitions"][each["$ref"].rpartition("/")[2]]
+                    shown[key] = filled(shown.get(key, {}), model["properties"])
+                elif "default" in each:
+                    shown.setdefault(key, each["default"])
+            return shown
+
+        return filled({**deployment["parameters"], **typed}, schema["properties"])
+
+    def start(self, name: str, **parameters: Any) -> str:
         """Start a run of a deployment; its id."""
-        made = self.api(
-            "POST", f"deployments/{self.deployment(name)['id']}/create_flow_run",
-            parameters=parameters, job_variables=job_variables or {},
-        )  # fmt: skip
-        return made["id"]
+        path = f"deployments/{self.deployment(name)['id']}/create_flow_run"
+        return self.api("POST", path, parameters=parameters)["id"]
 
     def flow_run(self, run: str) -> dict[str, Any]:
         return self.api("GET", f"flow_runs/{run}")

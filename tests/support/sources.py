@@ -43,7 +43,7 @@ def chunk_of(
     source = source_of(times)
     width, height = size
     video = source.video.model_copy(update={"width": width, "height": height})
-    spans = stride_spans(times.duration, exact(length), exact(stride), exact(length))
+    spans = stride_spans(times, exact(length), exact(stride), exact(length))
     planned = clips(source.file.key, times, list(spans))
     (chunk,) = chunks(source.model_copy(update={"video": video}), times, planned, 32)
     return chunk

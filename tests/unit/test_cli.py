@@ -45,8 +45,25 @@ def test_help_explains_every_parameter(capsys: pytest.CaptureFixture[str]) -> No
 @pytest.mark.parametrize(
     ("flags", "words"),
     [
-        (["--clip-stride-s", "0"], "clip_stride_s: input should be greater than 0"),
-        (["--clip-len-s", "-1"], "clip_len_s: input should be greater than 0"),
+        (["--clip-stride-s", "0"], "clip_stride_s: input should be greater than or equal to 0.001"),
+        (["--clip-stride-s", "5e-324"], "clip_stride_s: input should be greater than or equal to"),
+        (["--clip-stride-s", "1e-9"], "clip_stride_s: input should be greater than or equal to"),
+        (["--clip-stride-s", "0.005"], "a frame would be in more than 1000 clips; give 0.01 or"),
+        (["--clip-len-s", "-1"], "clip_len_s: input should be greater than or equal to 0.001"),
+        (["--clip-len-s", "inf"], "clip_len_s: input should be a finite number"),
+        (["--min-clip-length-s", "nan"], "min_clip_length_s: input should be a finite number"),
+        (["--max-damage", "nan"], "max_damage: input should be a finite number"),
+        (["--stall-timeout-s", "inf"], "stall_timeout_s: input should be a finite number"),
+        (["--stall-timeout-s", "1e9"], "stall_timeout_s: input should be less than or equal to"),
+        (["--stall-timeout-s", "1e-9"], "stall_timeout_s: input should be greater than or equal"),
+        (["--node-wait-s", "inf"], "node_wait_s: input should be a finite number"),
+        (["--retry-delay-s", "1e300"], "retry_delay_s: input should be less than or equal to"),
+        (["--num-cpus-per-worker", "inf"], "num_cpus_per_worker: input should be a finite number"),
+        (["--extensions", ""], "extensions: give extensions like .mp4, not ''"),
+        (["--extensions", "[]"], "extensions: give extensions like .mp4, not '[]'"),
+        (["--extensions", ".mp4,.mov"], "extensions: give extensions like .mp4, not '.mp4,.mov'"),
+        (["--extensions", "*.mp4"], "extensions: give extensions like .mp4, not '*.mp4'"),
+        (["--allow-failures", "1e999999999"], "allow_failures takes a number or a share"),
         (["--clip-len-s", "2", "--min-clip-length-s", "3"], "more than clip_len_s"),
         (["--encoder", "x265"], "invalid choice: 'x265'"),
         (["--use-hwaccel"], "use_hwaccel"),
@@ -57,6 +74,8 @@ def test_help_explains_every_parameter(capsys: pytest.CaptureFixture[str]) -> No
         (["--quality", "20", "--use-input-bit-rate"], "exclude each other"),
         (["--allow-failures", "many"], "allow_failures takes a number or a share"),
         (["--input", "/no/such/place"], "there is no such file or folder"),
+        (["--input", "v\udcff.mp4"], "v\\xff.mp4 is not valid UTF-8; rename it"),
+        (["--output", "v\udcff"], "output: is not valid UTF-8; rename it"),
     ],
 )
 def test_a_mistake_is_one_line_and_status_2(
@@ -68,6 +87,20 @@ def test_a_mistake_is_one_line_and_status_2(
     assert words in printed.err
     assert printed.err.count("\n") == 1
     assert not printed.out
+
+
+def test_a_working_folder_that_is_not_utf8_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is part of every path, and no record could hold it."""
+    odd = tmp_path / "v\udcff"
+    odd.mkdir()
+    (odd / "a.mp4").write_bytes(b"x")
+    monkeypatch.chdir(odd)
+    assert main(["--input", "a.mp4", "--output", str(tmp_path / "out")]) == 2
+    error = capsys.readouterr().err
+    assert "v\\xff/a.mp4 is not valid UTF-8" in error
+    assert error.count("\n") == 1
 
 
 def test_a_mistake_in_the_environment_is_one_line_too(

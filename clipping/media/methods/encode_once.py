@@ -16,6 +16,7 @@ from typing import TypeVar
 
 from clipping.errors import ClippingError, FailureKind, FfmpegError, VerificationError
 from clipping.ffmpeg.commands import decode_command, encode_command
+from clipping.ffmpeg.encoders import rate_for_frames
 from clipping.ffmpeg.filters import Picture, cpu_picture, gpu_picture
 from clipping.ffmpeg.showinfo import Decoded
 from clipping.media.cut import EncodedSegment
@@ -40,14 +41,13 @@ _NOT_THE_DECODERS = frozenset(
 def work_of(chunk: Chunk) -> float:
     """Pixels that the chunk's clips cover; overlaps count once."""
     video = chunk.source.video
-    rate = float(video.frame_count / video.duration) if video.duration else 0.0
-    return chunk.seconds * rate * video.width * video.height
+    return chunk.seconds * video.frame_rate * video.width * video.height
 
 
 def scratch_bytes(chunk: Chunk) -> int:
     """Bytes of scratch for the encoded segments, generously."""
     video = chunk.source.video
-    pixels_per_second = video.width * video.height * float(video.frame_count / video.duration)
+    pixels_per_second = video.width * video.height * video.frame_rate
     bits = max(video.bit_rate * 2.0, pixels_per_second * 0.4)
     return int(chunk.seconds * bits / 8)
 
@@ -190,6 +190,9 @@ class EncodeOnce:
             self._processes += 1
             number = self._processes
         path = job.scratch / f"segment-{number}.mp4"
+        rate = recipe.rate(video, picture.width, picture.height, job.encoder)
+        if job.encoder.counts_frames and video.guessed_rate:
+            rate = rate_for_frames(rate, float(video.guessed_rate), video.frame_rate)
         command = encode_command(
             job.binary,
             job.reading.url,
@@ -198,7 +201,7 @@ class EncodeOnce:
             picture,
             job.encoder,
             preset=recipe.preset_for(job.encoder),
-            rate=recipe.rate(video, picture.width, picture.height, job.encoder),
+            rate=rate,
             threads=threads,
             output=str(path),
             from_start=from_start,
@@ -231,7 +234,7 @@ class EncodeOnce:
             self.job.reading.url,
             self.chunk.source.video.stream,
             threads=1,
-            end_pts=segment.ranges[-1][1],
+            end_pts=segment.ranges[-1][1] if self.chunk.source.video.in_order else None,
         )
         what = f"decoding frames {segment.first_frame} to {segment.end_frame - 1} again"
         try:

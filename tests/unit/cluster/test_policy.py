@@ -100,7 +100,8 @@ def test_sources_are_opened_before_anything_is_made() -> None:
     probed = [ProbedSource(file=f) for f in actions[0].batch.files]
     bad = ProbedSource(file=probed[0].file, failure=Failure(kind=FailureKind.DAMAGED, message="x"))
     told = run.ended(actions[0].batch, opened=[bad, *probed[1:]])
-    assert told[0] == FailSource(bad.file, Failure(kind=FailureKind.DAMAGED, message="x"))
+    assert bad.failure is not None
+    assert told[0] == FailSource(bad.file, bad.failure, is_verdict=True)
     assert told[1:] == [Plan(p) for p in probed[1:]]
     assert (run.policy.videos_opened, run.policy.bytes_opened) == (8, 80)
     assert not run.policy.is_done
@@ -172,6 +173,7 @@ def test_a_file_that_kills_its_worker_is_opened_alone() -> None:
     assert all(len(a.batch.files) == 1 for a in alone)
     [failed] = run.ended(alone[0].batch, crash="SIGKILL")
     assert isinstance(failed, FailSource)
+    assert not failed.is_verdict
     assert failed.failure.kind is FailureKind.KILLED
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from clipping.cli import parse
 from clipping.config.execution import Execution, allowed_failures
@@ -69,6 +71,23 @@ def test_short_clips_need_no_second_flag() -> None:
 def test_allowed_failures(text: str, total: int, allowed: int) -> None:
     """A number, a share, a percentage."""
     assert allowed_failures(text, total) == allowed
+
+
+def test_no_setting_is_without_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every number refuses what is not finite, in a flow's parameters as well; no list is empty."""
+    for model in (Recipe, Execution):
+        for name, field in model.model_fields.items():
+            default: Any = field.get_default(call_default_factory=True)
+            if isinstance(default, float) or name == "quality":
+                for value in (float("inf"), float("-inf"), float("nan")):
+                    with pytest.raises(ValidationError, match=f"{name}\\n"):
+                        model.model_validate({name: value})
+            if isinstance(default, list):
+                with pytest.raises(ValidationError, match=f"{name}\\n.*at least one"):
+                    model.model_validate({name: []})
+    monkeypatch.setenv("CLIPPING_EXTENSIONS", "[]")
+    with pytest.raises(UsageError, match="extensions: give at least one, like"):
+        resolve()
 
 
 def test_the_digest_follows_the_recipe_alone() -> None:

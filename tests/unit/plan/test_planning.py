@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clipping.models import Chunk
+from clipping.models import Chunk, Span
 from clipping.plan.chunks import chunks
-from clipping.plan.clips import clips
+from clipping.plan.clips import clip_id, clips
 from clipping.plan.frame_times import FrameTimes, pack, unpack
 from clipping.plan.segments import segments
 from clipping.plan.spans import exact, stride_spans
@@ -29,28 +29,83 @@ def test_packing_loses_nothing(gaps: list[int]) -> None:
     assert list(unpack(pack(pts))) == list(pts)
 
 
-@given(seconds, seconds, seconds, st.integers(0, 5))
+def one_by_one(
+    times: FrameTimes, length: Fraction, stride: Fraction, least: Fraction, limit: int
+) -> list[Span]:
+    """The seed's rules as they are said: span after span until the end of the video."""
+    spans: list[Span] = []
+    while (start := len(spans) * stride) < times.duration and not (limit and len(spans) >= limit):
+        end = min(start + length, times.duration)
+        if end - start < least:
+            break
+        spans.append(Span(start=start, end=end))
+    return spans
+
+
+@given(
+    steps, seconds, seconds, st.sampled_from([Fraction(0), Fraction(1, 3), Fraction(1)]),
+    st.integers(0, 5),
+)  # fmt: skip
 def test_spans_follow_the_seeds_rules(
-    duration: Fraction, length: Fraction, stride: Fraction, limit: int
+    gaps: list[int], length: Fraction, stride: Fraction, least: Fraction, limit: int
 ) -> None:
-    """Start i lies at i * stride exactly; only the end of the video shortens a span."""
-    least = length / 3
-    spans = list(stride_spans(duration, length, stride, least, limit))
-    for i, span in enumerate(spans):
-        assert span.start == i * stride
-        assert span.end == min(span.start + length, duration)
-        assert span.end - span.start >= least
-    assert not limit or len(spans) <= limit
-    following = len(spans) * stride
-    if not limit or len(spans) < limit:  # nothing that deserves to be a clip is left out
-        assert min(following + length, duration) - following < least or following >= duration
+    """Start i lies at i * stride exactly; spans without frames, and no others, come in rows."""
+    times = times_of(gaps)
+    if times.duration / stride > 2000:
+        return
+    expected = one_by_one(times, length, stride, least * length, limit)
+    found = list(stride_spans(times, length, stride, least * length, limit))
+    assert sum(n.count for n in found) == len(expected)
+    for numbered in found:
+        row = expected[numbered.number : numbered.number + numbered.count]
+        assert numbered.span == Span(start=row[0].start, end=row[-1].end)
+        held = [times.index_at(span.end) - times.index_at(span.start) for span in row]
+        assert len(row) == 1 or not any(held)
+        assert numbered.number == 0 or row[0].start == numbered.number * stride
+    empty = [times.index_at(n.span.end) == times.index_at(n.span.start) for n in found]
+    assert not any(a and b for a, b in pairwise(empty)), "two rows that are one"
 
 
 def test_the_seed_lost_clips_here() -> None:
     """4.2 s clips of a 600 s video: a float that is added up keeps 46 of them."""
-    spans = list(stride_spans(Fraction(600), exact(4.2), exact(4.2), exact(4.2)))
+    times = times_of([1000] * 599)
+    spans = list(stride_spans(times, exact(4.2), exact(4.2), exact(4.2)))
     assert len(spans) == 142
-    assert spans[141].end == Fraction(5964, 10)
+    assert spans[141].span.end == Fraction(5964, 10)
+
+
+def test_a_clock_that_jumps_costs_nothing() -> None:
+    """A century without frames is one row, whose neighbours keep their ids and numbers."""
+    century = 100 * 365 * 86_400
+    times = times_of([40] * 30 + [century * 1000] + [40] * 30)
+    planned = clips("k", times, list(stride_spans(times, exact(1), exact("0.5"), exact(0))))
+    row = next(c for c in planned if not c.frame_count)
+    assert [c.frame_count > 0 for c in planned] == [c is not row for c in planned]
+    assert len(planned) < 10
+    assert row.count == 2 * century - 2
+    assert row.number + row.count == planned[planned.index(row) + 1].number
+    assert (row.span.start, row.span.end) == (Fraction(3, 2), Fraction(century + 1))
+    for clip in planned:
+        if clip is not row:
+            assert clip.id == clip_id("k", clip.start_frame, clip.end_frame)
+            assert clip.span.start == clip.number * Fraction(1, 2)
+            assert (clip.end_pts - clip.start_pts) * times.time_base < 2
+    # The gap also ends a chunk: nothing is encoded across it, and no silence made for it.
+    before, after = chunks(source_of(times), times, planned, 32)
+    assert before.clips[-1] == row
+    assert before.seconds < 3
+    assert after.seconds < 3
+
+
+def test_a_header_does_not_decide_how_long_frames_last() -> None:
+    """A last frame of a century, or two frames that far apart, are not taken at their word."""
+    century = 100 * 365 * 86_400_000
+    lasting = FrameTimes.of([0, 40, 80], [0], century, Fraction(1, 1000))
+    assert lasting.end == 120
+    apart = FrameTimes.of([0, century], [0], 0, Fraction(1, 1000))
+    first, row, last, _ = clips("k", apart, list(stride_spans(apart, exact(1), exact(1), exact(0))))
+    assert (first.end_pts, row.frame_count, last.start_frame) == (1000, 0, 1)
+    assert apart.gap_pts > 0.99 * century
 
 
 @pytest.mark.parametrize(
@@ -67,7 +122,7 @@ def test_adjacent_clips_share_no_frame_and_lose_none(gaps: list[int], length: Fr
     times = times_of(gaps)
     if times.duration / length > 2000:
         return
-    spans = list(stride_spans(times.duration, length, length, Fraction(0)))
+    spans = list(stride_spans(times, length, length, Fraction(0)))
     planned = clips("k", times, spans)
     held = [f for clip in planned for f in range(clip.start_frame, clip.end_frame)]
     assert held == list(range(len(times.pts)))
@@ -82,7 +137,7 @@ def test_a_clip_holds_the_frames_of_its_span(
     times = times_of(gaps)
     if times.duration / stride > 500:
         return
-    spans = list(stride_spans(times.duration, length, stride, Fraction(0)))
+    spans = list(stride_spans(times, length, stride, Fraction(0)))
     for clip in clips("k", times, spans):
         inside = [
             f
@@ -116,7 +171,7 @@ def test_runs_encode_every_wanted_frame_once(
     times = times_of(gaps, key_every)
     if times.duration / stride > 200:
         return
-    spans = list(stride_spans(times.duration, length, stride, Fraction(0)))
+    spans = list(stride_spans(times, length, stride, Fraction(0)))
     planned = clips("k", times, spans)
     made = list(chunks(source_of(times), times, planned, per_chunk))
     assert [c for chunk in made for c in chunk.clips] == planned
@@ -149,7 +204,7 @@ def check_segments(chunk: Chunk, times: FrameTimes, cpus: int, per_segment: int)
 def test_chunks_depend_on_the_recipe_alone() -> None:
     """A clip's id and its chunk are the same whatever else is made beside it."""
     times = times_of([40] * 400)
-    spans = list(stride_spans(times.duration, Fraction(1), Fraction(1), Fraction(0)))
+    spans = list(stride_spans(times, Fraction(1), Fraction(1), Fraction(0)))
     first, again = (clips("k", times, spans) for _ in range(2))
     assert [c.id for c in first] == [c.id for c in again]
     assert clips("other", times, spans)[0].id != first[0].id
@@ -158,8 +213,8 @@ def test_chunks_depend_on_the_recipe_alone() -> None:
 def test_a_long_gap_begins_a_new_run_and_a_short_one_does_not() -> None:
     """Skipping by decoding is kept up until a keyframe offers a shorter way."""
     times = times_of([40] * 2000, key_every=25)
-    far = clips("k", times, list(stride_spans(times.duration, exact(1), exact(20), exact(0))))
-    near = clips("k", times, list(stride_spans(times.duration, exact(1), exact("1.5"), exact(0))))
+    far = clips("k", times, list(stride_spans(times, exact(1), exact(20), exact(0))))
+    near = clips("k", times, list(stride_spans(times, exact(1), exact("1.5"), exact(0))))
     chunk_far = next(chunks(source_of(times), times, far, 4))
     chunk_near = next(chunks(source_of(times), times, near, 4))
     assert len(segments(chunk_far, chunk_far.clips)) == 4
@@ -168,12 +223,13 @@ def test_a_long_gap_begins_a_new_run_and_a_short_one_does_not() -> None:
 
 def test_a_source_without_keyframes_is_not_decoded_twice_for_the_sake_of_cpus() -> None:
     """One GOP is one run, whose encoder gets the CPUs as threads; with keyframes there are many."""
-    spans = list(stride_spans(Fraction(40), exact(2), exact(2), exact(0)))
     for key_every, most_segments in ((1000, 1), (50, 4)):
-        times = times_of([40] * 1000, key_every)
+        times = times_of([40] * 999, key_every)
+        spans = list(stride_spans(times, exact(2), exact(2), exact(0)))
         (chunk,) = chunks(source_of(times), times, clips("k", times, spans), 32)
         assert len(segments(chunk, chunk.clips, 2)) == most_segments
     # Two keyframes: as many runs as cost less than a tenth.
-    times = times_of([40] * 1000, 500)
+    times = times_of([40] * 999, 500)
+    spans = list(stride_spans(times, exact(2), exact(2), exact(0)))
     (chunk,) = chunks(source_of(times), times, clips("k", times, spans), 32)
     assert len(segments(chunk, chunk.clips, 4)) == 2

@@ -6,7 +6,12 @@ import stat
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import pytest
+
+from clipping.errors import FailureKind, StorageError
+from clipping.ffmpeg import process
 from clipping.storage.scratch import scratch_folder
+from tests.support.media import FFMPEG
 
 
 def test_scratch_is_removed_and_what_the_dead_left_too(tmp_path: Path) -> None:
@@ -35,3 +40,32 @@ def test_scratch_folders_made_at_once_stay(tmp_path: Path) -> None:
     with ThreadPoolExecutor(max_workers=16) as pool:
         assert all(pool.map(use, range(2000)))
     assert list(tmp_path.iterdir()) == []
+
+
+def encode_to_a_full_disk(scratch_dir: str, need: int) -> None:
+    """What a chunk does; the kernel says that there is no room, as it does on a full disk."""
+    source = ["-f", "lavfi", "-i", "testsrc=size=320x240:rate=25:duration=2"]
+    with scratch_folder(scratch_dir, need) as folder:
+        (folder / "encoded.mkv").symlink_to("/dev/full")
+        command = [FFMPEG, "-nostdin", "-y", *source, str(folder / "encoded.mkv")]
+        process.run(command, what="encoding frames 0 to 49")
+
+
+def test_a_full_scratch_folder_is_named_with_what_it_needs(tmp_path: Path) -> None:
+    """ffmpeg's own words name neither; chunks of about one size say the same."""
+    said: set[str] = set()
+    for need in (41_000_000, 49_999_999):
+        with pytest.raises(StorageError) as raised:
+            encode_to_a_full_disk(str(tmp_path), need)
+        assert raised.value.kind is FailureKind.DISK_FULL
+        said.add(raised.value.message)
+    (message,) = said
+    assert message.startswith(f"the scratch folder {tmp_path} is full; about 50 MB are needed")
+    assert "set scratch_dir" in message
+
+
+def test_a_full_output_is_not_taken_for_the_scratch_folder(tmp_path: Path) -> None:
+    """Its own error, with its path, passes."""
+    error = StorageError("cannot write /out/x: No space left on device", FailureKind.DISK_FULL)
+    with pytest.raises(StorageError, match="cannot write /out/x"), scratch_folder(str(tmp_path), 1):
+        raise error
