@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Iterable, Sequence
@@ -120,10 +121,14 @@ def main(argv: Sequence[str] | None = None, *, program: str = "clip-videos") -> 
     try:
         return _run(parse(given, program))
     except KeyboardInterrupt:
-        _stopped()
+        _stopped(received())
+    except SystemExit as error:
+        if error.code != signal.SIGTERM:  # which Ray makes of it while it starts
+            raise
+        _stopped(signal.SIGTERM)
     except Exception as error:
         if received() is not None:  # the interrupt came out of some library as another error
-            _stopped()
+            _stopped(received())
         if "--verbose" in given and not isinstance(error, UsageError):
             traceback.print_exc()
         if isinstance(error, UsageError):
@@ -142,11 +147,10 @@ def _told(error: Exception) -> ClippingError:
     return ClippingError(f"{type(error).__name__}: {words} (--verbose shows where)")
 
 
-def _stopped() -> NoReturn:
+def _stopped(number: int | None) -> NoReturn:
     """End at once after Ctrl-C or a signal: imports cut in half would hang on the way out."""
     with suppress(OSError):  # a terminal that is gone
         print(f"\nStopped. {GO_ON}", file=sys.stderr)
-    number = received()
     end_now(_INTERRUPTED if number is None else 128 + number)
 
 

@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import importlib
 import os
+import secrets
 import signal
 import threading
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
-__all__ = ["addable_nodes", "quiet_lost_nodes", "starting_ray"]
+__all__ = ["addable_nodes", "give_token", "quiet_lost_nodes", "session_logs", "starting_ray"]
 
 # For the processes that Ray starts; a value that the user has set stays.
 _ENVIRONMENT = {
@@ -53,6 +55,21 @@ def starting_ray() -> Generator[None]:
             setattr(constants, name, before)
 
 
+def give_token() -> None:
+    """Give a local Ray its token where it could not write one into HOME, and would not start.
+
+    It stays in this process's environment, from which all of Ray's own processes have it.
+    """
+    if any(os.environ.get(f"RAY_AUTH_{name}") for name in ("MODE", "TOKEN", "TOKEN_PATH")):
+        return
+    folder = Path(os.path.expanduser("~")) / ".ray"
+    with suppress(OSError):
+        folder.mkdir(exist_ok=True)
+        if os.access(folder, os.W_OK) or os.access(folder / "auth_token", os.R_OK):
+            return
+    os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
+
+
 def quiet_lost_nodes() -> None:
     """Keep the last words of lost nodes' daemons, pages of them, off this process's screen.
 
@@ -66,6 +83,18 @@ def quiet_lost_nodes() -> None:
 
 def _say_nothing(*_arguments: Any, **_options: Any) -> None:
     pass
+
+
+def session_logs() -> Path | None:
+    """The folder of the logs of the Ray that this machine has a node of; None without one.
+
+    Ray has no public call for it.
+    """
+    with suppress(Exception):  # a private call: whatever it does, then nothing is known
+        worker: Any = importlib.import_module("ray._private.worker")
+        folder = Path(worker.global_worker.node.get_logs_dir_path())
+        return folder if folder.is_dir() else None
+    return None
 
 
 def addable_nodes() -> tuple[Mapping[str, float], ...]:

@@ -26,7 +26,8 @@ class Waiting:
     """A chunk with its work in pixels, and what happened to it.
 
     crashes: how many workers died over it; refusals: how often an encoder had no session for
-    it; avoid: ids of nodes whose encoder does not take it.
+    it; avoid: ids of nodes whose encoder does not take it; cpus: the most that its encoding on the
+    CPU can use.
     """
 
     chunk: Chunk
@@ -34,6 +35,7 @@ class Waiting:
     crashes: int = 0
     refusals: int = 0
     avoid: frozenset[str] = frozenset()
+    cpus: int = 1
 
     @property
     def was_tried(self) -> bool:

@@ -69,7 +69,11 @@ def gpu_placement(
 
 
 def cpu_placement(
-    config: RunConfig, cluster: Cluster, beside: Placement | None = None, share: float = 0.0
+    config: RunConfig,
+    cluster: Cluster,
+    beside: Placement | None = None,
+    share: float = 0.0,
+    useful: int = 1,
 ) -> Placement | None:
     """The CPU's encoder, or None if the configuration leaves it out.
 
@@ -78,6 +82,7 @@ def cpu_placement(
     little, since one thread an encoder is the most efficient; more when it would keep one
     worker busy while others have run out of work, up to `num_cpus_per_worker` and what the
     largest node has.
+    useful: how many CPUs it could keep busy.
     """
     name = config.cpu_encoder
     if name is None:
@@ -88,7 +93,7 @@ def cpu_placement(
         nodes = nodes.beside(beside.request)
     most = _most_cpus(config, nodes)
     least = min(config.execution.encoder_threads, most)
-    cpus = max(least, min(most, ceil(share * nodes.cpus * _ROUNDS_LEFT)))
+    cpus = max(least, min(most, useful, ceil(share * nodes.cpus * _ROUNDS_LEFT)))
     request = Request(cpus, tags=tag)
     return Placement(name, request, nodes.slots(request))
 

@@ -35,6 +35,7 @@ from clipping.cluster.routing import Routes, Say
 from clipping.config.run_config import RunConfig
 from clipping.errors import BundleError, ClippingError, FailureKind
 from clipping.models import Failure, SourceFile
+from clipping.wording import count
 
 __all__ = ["Policy"]
 
@@ -172,7 +173,7 @@ class Policy:
         placement = (
             self.routes.gpu(bundle.chunks[0].avoid)
             if bundle.on_gpu
-            else self.routes.cpu(share, beside_gpu=True)
+            else self.routes.cpu(share, bundle.chunks[0].cpus, beside_gpu=True)
         )
         assert placement is not None
         self._making[bundle.name] = bundle
@@ -196,7 +197,7 @@ class Policy:
             if isinstance(failure, BundleError):
                 failure = failure.failures.get(chunk.name)
             if ended.crash:
-                failure = _killed(waiting.crashes + 1, ended.crash)
+                failure = _killed("made", waiting.crashes + 1, ended.crash)
             if failure is not None and bundle.on_gpu:
                 actions += self._rerouted(waiting, failure, ended.now)
             else:
@@ -263,7 +264,7 @@ class Policy:
             if self._is_retried(batch.crashes, ended.crash):
                 self._unopened.extendleft(Batch((file,), crashes) for file in files)
                 return []
-            failure = _killed(crashes, ended.crash)
+            failure = _killed("opened", crashes, ended.crash)
         if failure is not None and len(files) > 1:
             # One file took the others down with it; alone, each answers for itself.
             self._unopened.extendleft(Batch((file,), crashes) for file in files)
@@ -325,8 +326,9 @@ class Policy:
         return actions
 
 
-def _killed(times: int, words: str) -> ClippingError:
-    return ClippingError(f"the worker died {times} times ({words})", FailureKind.KILLED)
+def _killed(verb: str, times: int, words: str) -> ClippingError:
+    message = f"the worker that {verb} it died {count(times, 'time')}: {words}"
+    return ClippingError(message, FailureKind.KILLED)
 
 
 def _refused_everywhere() -> ClippingError:

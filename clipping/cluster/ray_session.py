@@ -17,7 +17,12 @@ from typing import Any, cast
 import psutil
 import ray
 
-from clipping.cluster._ray_private import addable_nodes, quiet_lost_nodes, starting_ray
+from clipping.cluster._ray_private import (
+    addable_nodes,
+    give_token,
+    quiet_lost_nodes,
+    starting_ray,
+)
 from clipping.cluster.resources import Cluster, Node
 from clipping.errors import ClippingError, FailureKind, UsageError
 
@@ -93,6 +98,7 @@ def start(
 
 def _start_local(**options: Any) -> None:
     """Start a Ray of our own. One that does not come up in time is tried once more."""
+    give_token()
     for last_try in (False, True):
         before = set(_processes())
         try:

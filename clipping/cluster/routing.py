@@ -116,10 +116,15 @@ class Routes:
         """The GPU's placement, for a chunk that must avoid these nodes as well."""
         return gpu_placement(self.config, self.cluster, [*self.unfit, *avoid])
 
-    def cpu(self, share: float = 0.0, *, beside_gpu: bool = False) -> Placement | None:
-        """The CPU's placement; `beside_gpu` keeps the GPU's CPUs free."""
+    def cpu(
+        self, share: float = 0.0, useful: int = 1, *, beside_gpu: bool = False
+    ) -> Placement | None:
+        """The CPU's placement, for a chunk that can use `useful` CPUs and is `share` of the work.
+
+        beside_gpu: keep the GPU's CPUs free.
+        """
         gpu = self.gpu() if beside_gpu else None
-        return cpu_placement(self.config, self.cluster, gpu, share)
+        return cpu_placement(self.config, self.cluster, gpu, share, useful)
 
     @property
     def shares_work(self) -> bool:

@@ -82,7 +82,8 @@ class Execution(BaseModel):
         default=1,
         ge=1,
         le=64,
-        description="Threads per encoder while there is work for every CPU.",
+        description="Threads per encoder, at least; the encoders of a chunk that cannot be split "
+        "far get up to 4.",
     )
     encode_batch_size: int = Field(
         default=16,
@@ -139,6 +140,12 @@ class Execution(BaseModel):
         description="Retry videos and clips that failed permanently (damaged input) in an "
         "earlier run. A new version of the package or of ffmpeg retries them in any case.",
     )
+    prune: bool = Field(
+        default=False,
+        description="At the end of a run that has not failed, remove stale clips, their JSON and "
+        "their records: clips of another recipe, of a changed video, or of one that is gone. With "
+        "dry_run, list them.",
+    )
     retries: int = Field(
         default=2,
         ge=0,
@@ -162,6 +169,14 @@ class Execution(BaseModel):
         ge=1,
         le=_DAY,
         description="Kill an ffmpeg process that makes no progress for this many seconds.",
+    )
+    ffmpeg_memory_gb: float = Field(
+        default=0.0,
+        ge=0,
+        le=10_000,
+        description="The most memory in GB that one ffmpeg process may take before it is killed; 0 "
+        "means 80% of what its node has. Pictures larger than 8K are encoded one at a time on "
+        "each node.",
     )
     extensions: Annotated[
         list[str], NoDecode, BeforeValidator(_listed), AfterValidator(_extensions)

@@ -48,6 +48,7 @@ def clip_json(source: Source, record: ClipRecord, recipe_digest: str, ffmpeg_ver
         "end_pts": clip.end_pts,
         "damaged_frames": record.damaged_frames,
         "time_base": str(video.time_base),
+        "codec_source": video.codec,
         "recipe_digest": recipe_digest,
         "ffmpeg_version": ffmpeg_version,
         "encoder": record.encoder,

@@ -7,30 +7,43 @@ read.
 from __future__ import annotations
 
 import hashlib
+import re
 
 from clipping.plan.shards import shard_label
 
 __all__ = [
     "CHUNK_RECORDS",
     "CLIPS",
+    "FAILURES",
     "MANIFEST",
     "MANIFESTS",
+    "SOURCES",
+    "UNDERWAY",
     "VIDEO_RECORDS",
     "chunk_record_name",
     "clip_file",
+    "clip_id_of",
     "clip_name",
+    "failures_name",
     "manifest_name",
     "meta_name",
     "own_folders",
     "record_name",
+    "run_name",
     "shard_manifest",
+    "shard_of_manifest",
     "source_record_name",
+    "sources_name",
+    "underway_file",
 ]
 
 
 CLIPS = "clips"
 MANIFESTS = "manifests"
 MANIFEST = "manifest.parquet"
+SOURCES = "sources.parquet"
+FAILURES = "failures.csv"
+UNDERWAY = ".underway"
 VIDEO_RECORDS = "processed_videos"
 CHUNK_RECORDS = "processed_clip_chunks"
 
@@ -38,6 +51,15 @@ CHUNK_RECORDS = "processed_clip_chunks"
 def clip_file(clip_id: str) -> str:
     """What a clip is called in the folder of clips."""
     return f"{clip_id}.mp4"
+
+
+_CLIP_FILE = re.compile(r"([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})\.mp4")
+
+
+def clip_id_of(file: str) -> str | None:
+    """The id of the clip that a file in the folder of clips is; None if it is none."""
+    found = _CLIP_FILE.fullmatch(file)
+    return found[1] if found else None
 
 
 def clip_name(clip_id: str) -> str:
@@ -50,9 +72,35 @@ def shard_manifest(shard: str) -> str:
     return f"{shard_label(shard)}.parquet"
 
 
+def shard_of_manifest(file: str) -> str | None:
+    """The shard ("3/16") that a file in the folder of manifests is of; None if it is none."""
+    found = re.fullmatch(r"(\d+)-of-(\d+)\.parquet", file)
+    return f"{found[1]}/{found[2]}" if found else None
+
+
 def manifest_name(shard: str) -> str:
     """Where a run's manifest lies below the output."""
     return f"{MANIFESTS}/{shard_manifest(shard)}" if shard else MANIFEST
+
+
+def run_name(shard: str) -> str:
+    """Where the id of the flow run that works on the output lies meanwhile."""
+    return f".flow-run-{shard_label(shard)}"
+
+
+def sources_name(shard: str) -> str:
+    """Where a run's table of videos lies below the output."""
+    return f"{MANIFESTS}/{shard_label(shard)}.{SOURCES}" if shard else SOURCES
+
+
+def failures_name(shard: str) -> str:
+    """Where a run's list of what did not become a clip lies below the output."""
+    return f"{MANIFESTS}/{shard_label(shard)}.{FAILURES}" if shard else FAILURES
+
+
+def underway_file(shard: str) -> str:
+    """What a run's note of the videos whose records it changes is called."""
+    return f"{shard_label(shard)}.json"
 
 
 def own_folders(output: str) -> list[str]:

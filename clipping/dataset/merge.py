@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import importlib
-import tempfile
-from pathlib import Path
-from typing import Any
-
-from clipping.dataset.layout import MANIFEST, MANIFESTS, shard_manifest
+from clipping.dataset.coverage import Coverage
+from clipping.dataset.layout import (
+    MANIFEST,
+    MANIFESTS,
+    shard_manifest,
+    shard_of_manifest,
+)
+from clipping.dataset.tables import HeldTables
 from clipping.errors import UsageError
-from clipping.models import ClipStatus
+from clipping.plan.shards import shard_parts
 from clipping.storage.outputs import Output
 from clipping.wording import count
 
@@ -17,48 +19,39 @@ __all__ = ["merge_manifests"]
 
 
 def merge_manifests(output: Output) -> str:
-    """Join `manifests/*.parquet` into `manifest.parquet`, row group by row group.
+    """Join `manifests/*.parquet` into `manifest.parquet`, and the tables beside it.
 
-    Returns a line that says what was joined. Raises UsageError if a shard's manifest is
-    missing or shards of different counts lie there, StorageError.
+    A video's rows are those of the newest manifest that tells of it; clips that none tells of
+    are added by their records. Returns a line that says what was joined. Raises UsageError if a
+    shard's manifest is missing, shards of different counts lie there or a run is at work;
+    StorageError.
     """
-    names = _complete(set(output.sizes(MANIFESTS)), output.location(MANIFESTS))
-    parquet: Any = importlib.import_module("pyarrow.parquet")
-    rows = failed = 0
-    with tempfile.TemporaryDirectory(prefix="clipping-manifest-") as folder:
-        joined = Path(folder) / MANIFEST
-        writer: Any = None
-        for name in names:
-            part = Path(folder) / "part.parquet"
-            output.fetch(f"{MANIFESTS}/{name}", part)
-            with parquet.ParquetFile(part) as file:
-                writer = writer or parquet.ParquetWriter(joined, file.schema_arrow)
-                for group in range(file.num_row_groups):
-                    table: Any = file.read_row_group(group)
-                    writer.write_table(table)
-                    rows += table.num_rows
-                    failed += table["status"].to_pylist().count(ClipStatus.FAILED.value)
-        writer.close()
-        output.publish(joined, MANIFEST)
+    shards = _complete(set(output.sizes(MANIFESTS)), output.location(MANIFESTS))
+    with output.claimed():
+        held = HeldTables.load(output, "")
+        with Coverage(held, None) as coverage:
+            holding = coverage.publish(looks=False)
     where = output.location(MANIFEST)
-    told = f", {failed} of them failed" if failed else ""
-    return f"{count(rows, 'clip')} of {count(len(names), 'shard')} in {where}{told}"
+    told = f", {holding.failed} of them failed" if holding.failed else ""
+    clips = count(holding.clips + holding.failed, "clip")
+    return f"{clips} of {count(shards, 'shard')} in {where}{told}"
 
 
-def _complete(there: set[str], where: str) -> list[str]:
-    """The manifests of all shards of one count, in order."""
-    counts = {name.removesuffix(".parquet").rpartition("-")[2] for name in there}
-    if not there:
+def _complete(there: set[str], where: str) -> int:
+    """How many shards there are, all of one count, and all with their manifest."""
+    found = {s for s in map(shard_of_manifest, there) if s is not None}
+    counts = {shard_parts(shard)[1] for shard in found}
+    if not found:
         raise UsageError(f"{where} holds no manifests; run the shards first (--shard 1/16 …)")
     if len(counts) > 1:
-        kinds = ", ".join(sorted(counts))
+        kinds = ", ".join(map(str, sorted(counts)))
         raise UsageError(
             f"{where} holds manifests of shards of different counts ({kinds}); remove the old ones"
         )
-    shards = int(counts.pop())
-    wanted = [shard_manifest(f"{i}/{shards}") for i in range(1, shards + 1)]
-    missing = [f"{i}/{shards}" for i, name in enumerate(wanted, 1) if name not in there]
+    shards = counts.pop()
+    wanted = [f"{i}/{shards}" for i in range(1, shards + 1)]
+    missing = [shard for shard in wanted if shard_manifest(shard) not in there]
     if missing:
         shown = ", ".join(missing[:10]) + (" …" if len(missing) > 10 else "")
         raise UsageError(f"{where}: shards {shown} have left no manifest yet; run them first")
-    return wanted
+    return shards

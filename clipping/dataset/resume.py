@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pydantic import ValidationError
@@ -27,6 +27,7 @@ from clipping.dataset.layout import (
     meta_name,
     source_record_name,
 )
+from clipping.dataset.tables import HeldSource, HeldTables
 from clipping.errors import StorageError
 from clipping.ffmpeg.binary import ffmpeg_path, ffmpeg_version
 from clipping.models import (
@@ -51,6 +52,7 @@ class EarlierWork:
     """What an output holds of a recipe's clips.
 
     existing_sizes: size in bytes of the clips in the output, by file name.
+    tables: what earlier runs' tables tell, which saves reading records; None for a chunk.
     retry_failed: whether what failed permanently is to be tried again.
     ffmpeg_version: of the ffmpeg that would try it.
     """
@@ -60,11 +62,13 @@ class EarlierWork:
     existing_sizes: Mapping[str, int]
     retry_failed: bool = False
     ffmpeg_version: str = ""
+    tables: HeldTables | None = None
 
     @classmethod
     def of(cls, config: RunConfig, output: Output) -> EarlierWork:
-        """All of an output; one listing tells, however many clips there are."""
-        return cls.among(config, output, output.sizes(CLIPS))
+        """All of an output; one listing and the tables tell, however many clips there are."""
+        tables = HeldTables.load(output, config.execution.shard)
+        return replace(cls.among(config, output, tables.sizes), tables=tables)
 
     @classmethod
     def of_chunk(cls, config: RunConfig, output: Output, chunk: Chunk) -> EarlierWork:
@@ -91,8 +95,30 @@ class EarlierWork:
         names = [clip_file(clip.id) for chunk in chunks for clip in chunk.clips]
         return {n: self.existing_sizes[n] for n in names if n in self.existing_sizes}
 
+    def held(self, file: SourceFile) -> HeldSource | None:
+        """What the tables tell of a source that needs no work at all; None if they do not.
+
+        None also where clips failed: their records tell whether they are made again.
+        """
+        held = self.tables.held(file.key) if self.tables else None
+        if held is None or not held.needs_nothing or held.status == SourceStatus.FAILED:
+            return None
+        recorded = (held.uri, held.fingerprint, held.recipe_digest)
+        return held if recorded == (file.uri, file.fingerprint, self.recipe_digest) else None
+
     def source_record(self, key: str) -> SourceRecord | None:
-        """How an earlier run ended for a source, or None."""
+        """How an earlier run ended for a source, or None.
+
+        From the tables where they can be trusted; then without the source's facts, unless it was
+        clipped with the present recipe.
+        """
+        if self.tables is not None and self.tables.covers(key):
+            held = self.tables.held(key)
+            if held is None:
+                return None
+            is_clipped = held.status == SourceStatus.CLIPPED
+            if not (is_clipped and held.recipe_digest == self.recipe_digest):
+                return held.record()
         text = self.output.read_text(source_record_name(key))
         if text is None:
             return None

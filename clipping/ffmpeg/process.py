@@ -22,10 +22,12 @@ from threading import Event
 from clipping.errors import FailureKind, FfmpegError
 from clipping.ffmpeg.complaints import is_damage
 from clipping.ffmpeg.failures import classify, last_words
+from clipping.ffmpeg.memory import resident
 
 __all__ = ["Finished", "Runner", "die_with_parent", "run"]
 
 _TAIL_LINES = 60
+_LOOK_SECONDS = 0.4
 _LONGEST_LINE = 65_536
 _MOVING = ("frame", "out_time_us", "total_size")
 _PR_SET_PDEATHSIG = 1
@@ -59,6 +61,7 @@ def run(
     on_out: Callable[[str], None] | None = None,
     log: Callable[[str], None] | None = None,
     stall_limit: float = 300.0,
+    memory_limit: int = 0,
     stop: Event | None = None,
 ) -> Finished:
     """Run `argv` to its end and return the end of its stderr.
@@ -68,6 +71,8 @@ def run(
     on_line, on_out: called with every line of stderr, of stdout; log: with those of stderr too,
     for a person who asked to see them.
     stall_limit: seconds without any output or progress after which the child is ended.
+    memory_limit: bytes of memory beyond which the child is ended, looked at twice a second; 0
+    means no limit. (RLIMIT_AS would count what is reserved and never used, as CUDA does.)
     stop: when set, the child is ended and the call raises.
 
     Raises FfmpegError, with a classified kind and the command, unless the exit status is 0.
@@ -100,8 +105,8 @@ def run(
         return moved
 
     try:
-        stalled = _pump(child, stdout_line, stderr_line, stall_limit, stop)
-        if stalled or (stop is not None and stop.is_set()):
+        ended = _pump(child, stdout_line, stderr_line, stall_limit, memory_limit, stop)
+        if ended or (stop is not None and stop.is_set()):
             _end(child)
         code = child.wait()
     except BaseException:
@@ -112,7 +117,13 @@ def run(
             if pipe:
                 pipe.close()
     text = "\n".join(tail)
-    if stalled:
+    if ended is FailureKind.OUT_OF_MEMORY:
+        message = (
+            f"{what}: ffmpeg needs more than the {memory_limit / 1e9:.1f} GB of memory that"
+            " ffmpeg_memory_gb allows, and was ended; raise it where the machine has more"
+        )
+        raise _failed(argv, message, ended)
+    if ended:
         message = f"{what}: ffmpeg made no progress for {stall_limit:g} s and was killed"
         raise _failed(argv, message, FailureKind.TIMED_OUT)
     if stop is not None and stop.is_set():
@@ -174,27 +185,33 @@ def _pump(
     stdout_line: Callable[[str], bool],
     stderr_line: Callable[[str], bool],
     stall_limit: float,
+    memory_limit: int,
     stop: Event | None,
-) -> bool:
-    """Feed lines to their readers until both pipes close; True if the child stood still."""
+) -> FailureKind | None:
+    """Feed lines to their readers until both pipes close; why the child has to be ended, if so."""
     assert child.stdout is not None
     assert child.stderr is not None
-    moved = time.monotonic()
+    moved = looked = time.monotonic()
     with selectors.DefaultSelector() as selector:
         selector.register(child.stdout, selectors.EVENT_READ, _Lines(stdout_line))
         selector.register(child.stderr, selectors.EVENT_READ, _Lines(stderr_line))
         while selector.get_map():
             if stop is not None and stop.is_set():
-                return False
+                return None
             for key, _ in selector.select(timeout=0.5):
                 block = os.read(key.fd, 65536)
                 if key.data.feed(block):
                     moved = time.monotonic()
                 if not block:
                     selector.unregister(key.fileobj)
-            if time.monotonic() - moved > stall_limit:
-                return True
-    return False
+            now = time.monotonic()
+            if now - moved > stall_limit:
+                return FailureKind.TIMED_OUT
+            if memory_limit and now - looked >= _LOOK_SECONDS:
+                looked = now
+                if resident(child.pid) > memory_limit:
+                    return FailureKind.OUT_OF_MEMORY
+    return None
 
 
 def _end(child: subprocess.Popen[bytes]) -> None:

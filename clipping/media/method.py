@@ -60,16 +60,15 @@ class Method(Protocol):
         """Width and height of the clips' picture, in pixels."""
         ...
 
-    @property
-    def workers(self) -> int:
-        """How many segments may be made side by side."""
+    def side_by_side(self, plan: Sequence[Segment]) -> int:
+        """How many segments of `plan` may be made side by side."""
         ...
 
-    def segments(self, clips: Sequence[Clip]) -> list[Segment]:
-        """The segments that together hold the frames of `clips`."""
+    def segments(self, group: Sequence[Clip]) -> list[Segment]:
+        """The segments that together hold the frames of `group`; the same on any machine."""
         ...
 
-    def make(self, segment: Segment, threads: int) -> EncodedSegment:
+    def make(self, segment: Segment) -> EncodedSegment:
         """Make one segment; called from several threads. Raises ClippingError."""
         ...
 

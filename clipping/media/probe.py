@@ -34,7 +34,10 @@ _TRIAL_FRAMES = 24
 _FIELD_ORDERS = ("unknown", "progressive", "tt", "bb", "tb", "bt")
 _TIDY = ("mov,", "matroska,")
 _WITHOUT_TIMES = ("h264", "hevc", "m4v", "mpegvideo", "obu", "av1")
-_FASTEST = 300  # frames/s
+_FASTEST, _SLOWEST = 300, 1 / 60  # frames/s
+_SOME_FRAMES = 10  # a picture under music is no nonsense
+_ETERNITY = 2**40  # seconds, 35,000 years
+_MOST_TICKS = 2**62  # a half of what 64 bits hold
 # Packets: more than any codec's reordering, which is 16 frames of two fields each in H.264.
 _REORDERED = 32
 
@@ -59,6 +62,7 @@ def probe(reading: Reading, binary: str) -> tuple[Source, FrameTimes]:
     trial, is_damaged = _trial(reading, header["stream"], binary)
     trusted = _agree(packets, trial, header["time_base"], is_damaged=is_damaged)
     times, whole = _times(reading, header, packets, trusted, binary)
+    _refuse_eternity(file, times)
     video = _facts(header, packets, trial, times, whole)
     return Source(
         file=file,
@@ -95,6 +99,15 @@ def _refuse_hopeless(reading: Reading) -> None:
         raise SourceError(f"{file.key}: an HTML page (a failed download?), not a video")
     if head.startswith((b"#EXTM3U", b"ffconcat")):
         raise SourceError(f"{file.key}: a playlist, not a video; playlists are not opened")
+
+
+def _refuse_eternity(file: SourceFile, times: FrameTimes) -> None:
+    """Name timestamps too far apart for the numbers that clips and ticks have."""
+    if times.duration >= _ETERNITY or times.end - times.first >= _MOST_TICKS:
+        raise SourceError(
+            f"{file.key}: its timestamps are {float(times.duration):.3g} s apart, which cannot be"
+            " true; remux it into one timeline first"
+        )
 
 
 def _unreadable(file: SourceFile, error: av.error.FFmpegError) -> SourceError:
@@ -379,7 +392,7 @@ def _warnings(
             f"an elementary stream has no timestamps: its frames are taken to come at {rate:g}"
             " frames/s, as its header says (or 25, where it says nothing)"
         )
-    if rate > _FASTEST:
+    if rate > _FASTEST or (rate < _SLOWEST and video.frame_count >= _SOME_FRAMES):
         yield f"{rate:g} frames/s can hardly be true, and with it when its frames are shown"
     if not video.in_order:
         yield (

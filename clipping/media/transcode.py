@@ -42,11 +42,13 @@ def transcode(
     Raises ClippingError for what is nobody's clip's fault (disk full, no such encoder,
     killed), after which the clips already yielded are published.
     """
+    # What is made does not depend on what is missing, so that the same bytes come of it.
+    group = [clip for clip in chunk.clips if clip.frame_count > 0]
     with ExitStack() as stack:
         stack.callback(job.stop.set)
-        work = _Work(chunk, wanted, method, job, publish, stack)
+        work = _Work(chunk, group, method, job, publish, stack)
         work.open_sound(copy=True)
-        yield from work.make(wanted)
+        yield from work.make(group, wanted)
 
 
 @dataclass(slots=True)
@@ -84,16 +86,19 @@ class _Work:
                 raise
             self.no_sound = f"without sound: {error}"
 
-    def make(self, clips: Sequence[Clip]) -> Iterator[ClipRecord]:
-        """Encode and cut `clips`; halve what fails until single clips are left."""
+    def make(self, group: Sequence[Clip], wanted: Sequence[Clip]) -> Iterator[ClipRecord]:
+        """Encode and cut the clips `wanted` of a `group` that is planned together.
+
+        What fails is halved until single clips are left.
+        """
         job = self.job
-        plan = self.method.segments(clips)
-        threads = max(job.execution.encoder_threads, job.cpus // len(plan))
-        suspects: list[tuple[Clip, ClippingError]] = []
-        waiting = sorted(clips, key=lambda c: (c.end_frame, c.start_frame))
+        whole = self.method.segments(group)
+        plan = [s for s in whole if any(s.overlaps(clip) for clip in wanted)]
+        suspects: dict[int, list[Clip]] = {}  # the clips that a failed segment of the plan spoils
+        waiting = sorted(wanted, key=lambda c: (c.end_frame, c.start_frame))
         done: list[EncodedSegment | ClippingError] = []
-        with ThreadPoolExecutor(max_workers=min(self.method.workers, len(plan))) as pool:
-            futures = [pool.submit(self.method.make, segment, threads) for segment in plan]
+        with ThreadPoolExecutor(max_workers=self.method.side_by_side(plan)) as pool:
+            futures = [pool.submit(self.method.make, segment) for segment in plan]
             try:
                 for segment, future in zip(plan, futures, strict=True):
                     done.append(_outcome(future))
@@ -101,7 +106,7 @@ class _Work:
                         clip = waiting.pop(0)
                         failed = _failed_segment(clip, plan, done)
                         if failed is not None:
-                            suspects.append((clip, failed))
+                            suspects.setdefault(failed, []).append(clip)
                             continue
                         yield self._finish(clip, plan, done)
                     _drop_passed(done, waiting)
@@ -110,14 +115,26 @@ class _Work:
                 for future in futures:
                     future.cancel()
                 raise
-        if len(suspects) == 1:
-            clip, error = suspects[0]
+        for number, spoilt in suspects.items():
+            error = done[number]
+            assert isinstance(error, ClippingError)
+            yield from self._narrow_down(group, plan[number], error, spoilt)
+
+    def _narrow_down(
+        self, group: Sequence[Clip], segment: Segment, error: ClippingError, spoilt: Sequence[Clip]
+    ) -> Iterator[ClipRecord]:
+        """Make the clips that a failed segment spoilt, in halves; a single one has failed."""
+        # Of all that hold its frames, those that are done already too: the same halves as ever.
+        holding = [clip for clip in group if segment.overlaps(clip)]
+        if len(holding) == 1:
             is_damage = error.kind is FailureKind.DAMAGED
-            yield _failed(clip, error, clip.frame_count if is_damage else None)
-        elif suspects:
-            half = (len(suspects) + 1) // 2
-            for part in (suspects[:half], suspects[half:]):
-                yield from self.make([c for c, _ in part])
+            yield _failed(holding[0], error, holding[0].frame_count if is_damage else None)
+            return
+        half = (len(holding) + 1) // 2
+        for part in (holding[:half], holding[half:]):
+            mine = [clip for clip in part if clip in spoilt]
+            if mine:
+                yield from self.make(part, mine)
 
     def _finish(
         self,
@@ -129,7 +146,7 @@ class _Work:
         holding = [
             encoded
             for segment, encoded in zip(plan, done, strict=False)
-            if _overlaps(clip, segment) and isinstance(encoded, EncodedSegment)
+            if segment.overlaps(clip) and isinstance(encoded, EncodedSegment)
         ]
         path = self.job.scratch / f"{clip.id}.mp4"
         frames = self._frames(clip)
@@ -230,10 +247,6 @@ def _outcome(future: Future[EncodedSegment]) -> EncodedSegment | ClippingError:
         return error
 
 
-def _overlaps(clip: Clip, segment: Segment) -> bool:
-    return segment.first_frame < clip.end_frame and clip.start_frame < segment.end_frame
-
-
 def _shared(clip: Clip, segment: Segment) -> int:
     begin = max(clip.start_frame, segment.first_frame)
     return max(0, min(clip.end_frame, segment.end_frame) - begin)
@@ -241,10 +254,11 @@ def _shared(clip: Clip, segment: Segment) -> int:
 
 def _failed_segment(
     clip: Clip, plan: Sequence[Segment], done: Sequence[EncodedSegment | ClippingError]
-) -> ClippingError | None:
-    for segment, outcome in zip(plan, done, strict=False):
-        if isinstance(outcome, ClippingError) and _overlaps(clip, segment):
-            return outcome
+) -> int | None:
+    """The place in the plan of the first failed segment with frames of the clip."""
+    for number, (segment, outcome) in enumerate(zip(plan, done, strict=False)):
+        if isinstance(outcome, ClippingError) and segment.overlaps(clip):
+            return number
     return None
 
 

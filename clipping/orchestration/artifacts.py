@@ -1,6 +1,7 @@
 """What a run leaves in Prefect: its progress, a summary, a table of clips, a link to the output."""
 
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -49,12 +50,14 @@ def publish_artifacts(tally: Tally, config: RunConfig, about: list[tuple[str, st
 
 
 class ProgressArtifact:
-    """Prefect's progress artifact, moved every few seconds."""
+    """Prefect's progress artifact, moved every few seconds. A server that is away stops nothing."""
 
     def __init__(self) -> None:
-        self._id: Any = create_progress_artifact(
-            progress=0.0, key="clip-progress", description="Share of the frames encoded"
-        )
+        self._id: Any = None
+        with suppress(Exception):
+            self._id = create_progress_artifact(
+                progress=0.0, key="clip-progress", description="Share of the frames encoded"
+            )
         self._last = time.monotonic()
 
     def update(self, share: float) -> None:
@@ -62,8 +65,13 @@ class ProgressArtifact:
         now = time.monotonic()
         if now - self._last >= _PROGRESS_ARTIFACT_EVERY:
             self._last = now
-            update_progress_artifact(self._id, progress=round(share * 100, 1))
+            self._move(round(share * 100, 1))
 
     def close(self) -> None:
         """All is done."""
-        update_progress_artifact(self._id, progress=100.0)
+        self._move(100.0)
+
+    def _move(self, percent: float) -> None:
+        with suppress(Exception):
+            if self._id is not None:
+                update_progress_artifact(self._id, progress=percent)

@@ -4,6 +4,7 @@ from typing import Any
 
 from prefect import flow
 from prefect.client.schemas.objects import State
+from prefect.logging import get_run_logger
 from prefect.runtime import deployment
 from prefect.states import Completed, Failed
 
@@ -14,6 +15,7 @@ from clipping.config.run_config import RunConfig
 from clipping.errors import ClippingError
 from clipping.ffmpeg.binary import ffmpeg_path, ffmpeg_version
 from clipping.orchestration.artifacts import publish_artifacts
+from clipping.orchestration.complaints import told
 from clipping.orchestration.logging import flow_run_view, without_known_failures
 from clipping.orchestration.run import ClipRun
 from clipping.orchestration.task_window import ConnectedRayTaskRunner
@@ -63,7 +65,10 @@ def clip_flow(
         # Its message says all there is to say; raised, it would be logged with a traceback.
         return Failed(message=error.message, data=error)
     version = ffmpeg_version(ffmpeg_path(config.execution.ffmpeg_binary))
-    publish_artifacts(tally, config, about(config, version))
+    try:
+        publish_artifacts(tally, config, about(config, version))
+    except Exception as error:  # the clips are there; their description is a courtesy
+        get_run_logger().warning(f"Not recorded in Prefect: {told(error).message}")
     failed, lines = verdict(tally, config), closing_lines(tally, config)
     view.say([*lines, f"Failed: {failed}"] if failed else lines)
     return Failed(message=failed) if failed else Completed(message=outcome(tally, config))

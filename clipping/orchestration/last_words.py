@@ -2,18 +2,23 @@
 
 import sys
 import threading
-from contextlib import suppress
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
 from contextvars import copy_context
 from functools import partial
 from typing import Any
 from uuid import UUID
 
 from prefect.client.orchestration import get_client
-from prefect.states import Failed
+from prefect.client.schemas.objects import StateType
+from prefect.runtime import flow_run
+from prefect.states import Crashed, Failed
 
+from clipping.errors import ClippingError
 from clipping.run.stopping import GO_ON, end_now
+from clipping.storage.outputs import Output
 
-__all__ = ["end_without_ray"]
+__all__ = ["end_without_ray", "telling_of_a_dead_run"]
 
 _TELL_SECONDS = 10.0
 
@@ -36,3 +41,32 @@ def _tell(flow_run_id: Any, message: str) -> None:
     with suppress(Exception), get_client(sync_client=True) as client:
         state: Any = Failed(message=message)
         client.set_flow_run_state(UUID(str(flow_run_id)), state, force=True)
+
+
+@contextmanager
+def telling_of_a_dead_run(output: Output, name: str) -> Generator[None]:
+    """Mark the flow run that died over `output` as Crashed, and leave our own id for the next one.
+
+    To be entered while the output is held for this run alone: whoever left an id there then, in
+    the file `name`, is dead. Prefect's record would say Running for ever.
+    """
+    mine = str(flow_run.get_id() or "")
+    before = (output.read_text(name) or "").strip()
+    if before and before != mine:
+        _mark_crashed(before)
+    output.write_text(name, mine)
+    try:
+        yield
+    finally:
+        with suppress(ClippingError):
+            output.remove(name)
+
+
+def _mark_crashed(flow_run_id: str) -> None:
+    """As far as this API knows that run; it may have been recorded elsewhere."""
+    with suppress(Exception), get_client(sync_client=True) as client:
+        found = client.read_flow_run(UUID(flow_run_id))
+        if found.state_type in (StateType.RUNNING, StateType.PENDING):
+            message = "Its process died, as the next run into the same output found"
+            state: Any = Crashed(message=message)
+            client.set_flow_run_state(found.id, state, force=True)

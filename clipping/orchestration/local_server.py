@@ -6,6 +6,7 @@ One that is killed during the work is started again, on the same port: Prefect's
 what they could not say meanwhile.
 """
 
+import errno
 import importlib
 import os
 import re
@@ -23,13 +24,21 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from clipping.errors import ClippingError
+from clipping.errors import ClippingError, FailureKind
 from clipping.ffmpeg.process import die_with_parent
 
-__all__ = ["LocalServer", "api", "shared_with_workers", "why_ended", "writable_home"]
+__all__ = [
+    "LocalServer",
+    "api",
+    "require_answer",
+    "shared_with_workers",
+    "why_ended",
+    "writable_home",
+]
 
 _START_SECONDS = 180.0
 _STOP_SECONDS = 5.0
+_ANSWER_SECONDS = 15.0
 _TAIL_LINES = 60
 _MOST_RESTARTS = 3
 
@@ -186,8 +195,10 @@ def writable_home() -> str | None:
     """
     home = _home()
     try:
+        if not home.is_absolute():
+            raise FileNotFoundError(errno.ENOENT, "there is no HOME")
         home.mkdir(parents=True, exist_ok=True)
-        if home.is_absolute() and os.access(home, os.W_OK):
+        if os.access(home, os.W_OK):
             return None
         reason = "cannot be written"
     except OSError as error:
@@ -226,6 +237,26 @@ def _may_be_configured() -> bool:
     return False
 
 
+def require_answer(url: str) -> None:
+    """Raise ClippingError if nobody is at a configured address: Ray need not be started for that.
+
+    Any answer will do; what it says is for Prefect's client, which may know more of it.
+    """
+    try:
+        with urllib.request.urlopen(f"{url.rstrip('/')}/health", timeout=_ANSWER_SECONDS):  # noqa: S310
+            return
+    except urllib.error.HTTPError:
+        return
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "reason", error)
+        if isinstance(reason, (ConnectionRefusedError, TimeoutError, socket.gaierror, ValueError)):
+            raise ClippingError(
+                f"Prefect's server at {url} (PREFECT_API_URL) does not answer: {reason}. Start it,"
+                " or unset PREFECT_API_URL to have a server for this run alone",
+                FailureKind.IO,
+            ) from None
+
+
 def _import_quietly(module: str) -> None:
     """Import for later; what goes wrong here goes wrong again where it is used."""
     with suppress(Exception):
@@ -243,6 +274,9 @@ def api(
     Prefect's clients send their last logs and events when the process exits, and the kernel
     ends it right after. on_lost: takes the reason if that server cannot be kept running.
     """
+    configured = os.environ.get("PREFECT_API_URL")
+    if configured:
+        require_answer(configured)
     server = None if _may_be_configured() else LocalServer(on_lost)
     importing = threading.Thread(
         target=_import_quietly, args=("clipping.orchestration.flow",), daemon=True

@@ -2,6 +2,7 @@
 
 import time
 import uuid
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -17,20 +18,22 @@ from clipping.cluster.progress_store import ProgressStore
 from clipping.cluster.ray_session import connected, watched
 from clipping.cluster.routing import Routes
 from clipping.config.run_config import RunConfig
-from clipping.dataset.layout import manifest_name
-from clipping.dataset.manifest import Manifest
+from clipping.dataset.coverage import Coverage
+from clipping.dataset.layout import run_name
 from clipping.ffmpeg.binary import ffmpeg_path, ffmpeg_version
 from clipping.models import SourceFile
 from clipping.orchestration import WORKER_MODULES
 from clipping.orchestration.artifacts import ProgressArtifact
-from clipping.orchestration.last_words import end_without_ray
+from clipping.orchestration.last_words import end_without_ray, telling_of_a_dead_run
 from clipping.orchestration.local_server import shared_with_workers
 from clipping.orchestration.scheduler import Scheduler
 from clipping.orchestration.task_window import TaskWindow
 from clipping.run.preparation import prepared
 from clipping.run.progress import Snapshot, View
+from clipping.run.summary import verdict
 from clipping.run.tally import Tally
 from clipping.run.tracker import Tracker
+from clipping.storage.addresses import is_remote
 
 __all__ = ["ClipRun"]
 
@@ -49,8 +52,14 @@ class ClipRun:
         """Do it. Raises UsageError for settings that cannot work; all else ends in the tally."""
         execution = self.config.execution
         with prepared(self.config) as work:
-            output = work.earlier.output
-            with Manifest(output, manifest_name(execution.shard)) as manifest:
+            assert work.earlier.tables is not None
+            # What holds a store's output is a lease, from whose age nothing is certain.
+            far = is_remote(self.config.output)
+            telling = telling_of_a_dead_run(work.earlier.output, run_name(execution.shard))
+            with (
+                nullcontext() if far else telling,
+                Coverage(work.earlier.tables, work.earlier.recipe_digest) as manifest,
+            ):
                 tracker = Tracker(self.config, work.earlier, self.tally, manifest)
                 waiting = tracker.sort_out(work.found)
                 if waiting:
@@ -58,7 +67,11 @@ class ClipRun:
                     ffmpeg_version(ffmpeg_path(execution.ffmpeg_binary))
                     require_here(self.config)
                     self._work_off(waiting, tracker)
-                manifest.publish()
+                self.tally.holding = manifest.publish(
+                    [file.uri for file in work.found.sources],
+                    self.config.input,
+                    prune=execution.prune and verdict(self.tally, self.config) is None,
+                )
         self.tally.seconds = time.monotonic() - self.tally.began
         return self.tally
 

@@ -19,9 +19,11 @@ from prefect_ray.context import remote_options
 from prefect_ray.task_runners import PrefectRayFuture, RayTaskRunner
 from ray.exceptions import TaskCancelledError
 
+from clipping.cluster.crash_reason import CrashReasons
 from clipping.cluster.resources import Request
-from clipping.errors import ClippingError, FailureKind
+from clipping.errors import ClippingError
 from clipping.orchestration.attempts import Attempted
+from clipping.orchestration.complaints import is_api_gone, told
 
 __all__ = ["ConnectedRayTaskRunner", "Done", "TaskWindow"]
 
@@ -67,6 +69,7 @@ class TaskWindow:
         default_factory=dict[Any, tuple[Any, Request, PrefectRayFuture[Any]]]
     )
     _withdrawn: set[Any] = field(default_factory=set[Any])
+    _reasons: CrashReasons = field(default_factory=CrashReasons)
 
     def __len__(self) -> int:
         return len(self._flying)
@@ -104,15 +107,16 @@ class TaskWindow:
         state = future.state
         if state.is_crashed():
             self.crashes += 1
-            words = (state.message or "the worker died").strip().splitlines()[0][:300]
+            words = self._reasons.reason(state.message or "")
             _mark_crashed(future, words)
             return Done(item, crash=words)
         value = future.result(raise_on_failure=False)
         if isinstance(value, ClippingError):
             return Done(item, failure=value, attempts=value.attempts)
         if isinstance(value, BaseException):
-            message = f"{type(value).__name__}: {value}"
-            return Done(item, failure=ClippingError(message, FailureKind.UNKNOWN))
+            if is_api_gone(value):  # back soon, if it is ours: as if the worker had died
+                return Done(item, crash="it could not reach Prefect's server")
+            return Done(item, failure=told(value))
         if isinstance(value, Attempted):
             return Done(item, value.value, attempts=value.attempts)
         return Done(item, value)

@@ -1,13 +1,18 @@
-"""A chunk to the segments that are each encoded in one go. Pure; exact throughout."""
+"""A chunk to the segments that are each encoded in one go. Pure; exact throughout.
+
+An encoder's bytes depend on all that it encoded before, and on its number of threads. Both follow
+from the chunk alone, never from how many CPUs there are or what is done already, so that the same
+recipe gives the same bytes.
+"""
 
 from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
-from itertools import pairwise
-from math import ceil
+from itertools import pairwise, product
+from math import ceil, floor
 
 from clipping.models import Chunk, Clip
 from clipping.plan.frame_times import unpack
@@ -18,15 +23,22 @@ __all__ = ["Segment", "segments"]
 # gap is worth it only if it spares more.
 _SPLIT_SAVES_FRAMES = 48
 # Decoding a frame costs about a fourth of encoding it (libx264 veryfast: a third where the source
-# has 16 Mbit/s, less where it has fewer). What is decoded twice may cost this share of the encoding
-# where a segment less would leave a CPU to the encoder's threads, and this where they are finer.
+# has 16 Mbit/s, less where it has fewer). What is decoded twice may cost this share of encoding.
 _DECODE_COST = 1 / 4
-_MOST_DECODED_TWICE = 0.1
-_MOST_DECODED_TWICE_IF_FINER = 0.02
+_MOST_DECODED_TWICE = 0.02
+# Cuts at even distances are tried first, then cuts where keyframes are, if no segment differs by
+# more than this share from the mean.
+_LEAD_IN_WEIGHTS = (_DECODE_COST, 4.0)
+_MOST_UNEVEN = 0.5
 # Processes side by side never take the same time: with more segments than CPUs, whoever is early
-# takes the next. A further segment costs 0.1 s of CPU, and the frames that are decoded twice.
-_SEGMENTS_PER_CPU = 6
-_LEAST_FRAMES = 240
+# takes the next. A further segment costs 0.1 s of CPU, the 1/50 of so many pixels' (veryfast).
+_SEGMENT_PIXELS = 200e6
+_MOST_SEGMENTS = 24
+# A chunk that cannot be split so far gets a thread for so many pixels, if there are CPUs or not:
+# threads take 2 % more CPU than one (veryfast), and the last chunk of a run leaves CPUs idle.
+_THREAD_PIXELS = 100e6
+_MOST_THREADS = 4
+_MOST_CPUS = 6
 # How many frames have to be decoded before a frame when decoding starts for it alone.
 _LeadIn = Callable[[int], int]
 
@@ -39,6 +51,7 @@ class Segment:
     ranges: the half-open PTS ranges that are encoded; frames between them are decoded only.
     boundaries: half-way points, in PTS, before each frame that must become an IDR.
     seek: PTS of the keyframe to start decoding from, None to start with the file.
+    threads: of its encoder, on which the bytes depend.
     """
 
     first_frame: int
@@ -47,27 +60,33 @@ class Segment:
     ranges: tuple[tuple[int, int], ...]
     boundaries: tuple[Fraction, ...]
     seek: int | None
+    threads: int = 1
 
     @property
     def frame_count(self) -> int:
         """How many frames the segment encodes."""
         return len(self.pts)
 
+    def overlaps(self, clip: Clip) -> bool:
+        """Whether frames of the clip lie in it."""
+        return self.first_frame < clip.end_frame and clip.start_frame < self.end_frame
+
 
 def segments(
-    chunk: Chunk, wanted: Sequence[Clip], cpus: int = 1, clips_per_segment: int = 16
+    chunk: Chunk, group: Sequence[Clip], clips_per_segment: int = 16, *, side_by_side: bool = True
 ) -> list[Segment]:
-    """Plan the segments that make `wanted` (clips of `chunk`) with no frame encoded twice.
+    """Plan the segments that make `group` (clips of `chunk`) with no frame encoded twice.
 
     Frames between clips are skipped over by decoding where a keyframe does not offer a
     shorter way, and by a new segment where it does. A long stretch is split at clip boundaries
-    into segments of about `clips_per_segment` clips, or into `cpus` of them and more to be encoded
-    side by side; into fewer where too much would be decoded twice, for want of keyframes.
+    into segments of at most about `clips_per_segment` clips, and into enough of them that they keep
+    several CPUs busy if they may be encoded `side_by_side`; into fewer where too much would be
+    decoded twice, for want of keyframes. The encoders of few segments get threads instead.
     """
     pts = unpack(chunk.frame_pts)
     keys = list(unpack(chunk.keyframes))
     base = chunk.first_frame
-    real = [c for c in wanted if c.frame_count > 0]
+    real = [c for c in group if c.frame_count > 0]
     if not real:
         return []
     edges = sorted({e for c in real for e in (c.start_frame, c.end_frame)})
@@ -77,32 +96,34 @@ def segments(
         return _lead_in(pts, keys, base, frame)
 
     stretches = _stretches(covered, lead_in)
-    total = sum(e - s for s, e in covered)
+    total = _size(covered)
+    pixels = total * chunk.source.video.width * chunk.source.video.height
+    enough = min(_MOST_SEGMENTS, pixels / _SEGMENT_PIXELS) if side_by_side else 0
     planned: list[Segment] = []
     for stretch in stretches:
-        size = sum(e - s for s, e in stretch)
+        size = _size(stretch)
         inside = sum(1 for c in real if stretch[0][0] <= c.start_frame < stretch[-1][1])
-        parts = max(ceil(inside / clips_per_segment), round(cpus * size / total), 1)
-        finer = min(round(_SEGMENTS_PER_CPU * cpus * size / total), size // _LEAST_FRAMES)
         pieces = [stretch]
-        for number in _fewer_and_fewer(finer if cpus > 1 else 0, parts):
-            pieces = _split(stretch, edges, number, lead_in)
-            share = _MOST_DECODED_TWICE_IF_FINER if number > parts else _MOST_DECODED_TWICE
+        most = max(ceil(inside / clips_per_segment), floor(enough * size / total))
+        for number, weight in product(_fewer_and_fewer(most), _LEAD_IN_WEIGHTS):
+            pieces = _split(stretch, edges, number, lead_in, weight)
             again = sum(lead_in(piece[0][0]) for piece in pieces[1:])
-            if again * _DECODE_COST <= share * size:
+            is_even = weight == _DECODE_COST or _is_even(pieces)
+            if again * _DECODE_COST <= _MOST_DECODED_TWICE * size and is_even:
                 break
         planned += [_segment(piece, edges, pts, keys, base) for piece in pieces]
-    return planned
+    if not side_by_side:
+        return planned
+    busy = min(_MOST_CPUS, floor(pixels / _THREAD_PIXELS))
+    threads = max(1, min(_MOST_THREADS, busy // len(planned)))
+    return [replace(segment, threads=threads) for segment in planned]
 
 
-def _fewer_and_fewer(finer: int, parts: int) -> Iterator[int]:
-    """Numbers of segments to try, the last of them 1: from `finer` down to `parts`, and on."""
-    while finer > parts:
-        yield finer
-        finer = finer * 3 // 4
-    while parts > 1:
-        yield parts
-        parts = parts * 3 // 4
+def _fewer_and_fewer(most: int) -> Iterator[int]:
+    """Numbers of segments to try, down to 1."""
+    while most > 1:
+        yield most
+        most = most * 3 // 4
     yield 1
 
 
@@ -137,11 +158,18 @@ def _stretches(covered: Sequence[tuple[int, int]], lead_in: _LeadIn) -> list[lis
 
 
 def _split(
-    stretch: list[tuple[int, int]], edges: Sequence[int], parts: int, lead_in: _LeadIn
+    stretch: list[tuple[int, int]],
+    edges: Sequence[int],
+    parts: int,
+    lead_in: _LeadIn,
+    weight: float,
 ) -> list[list[tuple[int, int]]]:
-    """Cut a stretch at clip boundaries into `parts` of about the same number of frames."""
+    """Cut a stretch at clip boundaries into `parts` of about the same number of frames.
+
+    weight: how many frames a cut may be away from the even place to spare a frame of lead-in.
+    """
     inner = [e for e in edges if e > stretch[0][0] and any(s <= e < t for s, t in stretch)]
-    size = sum(t - s for s, t in stretch)
+    size = _size(stretch)
     cuts: list[int] = []
     for part in range(1, parts):
         free = [e for e in inner if not cuts or e > cuts[-1]]
@@ -151,7 +179,7 @@ def _split(
         cuts.append(
             min(
                 free,
-                key=lambda e: abs(_before(stretch, e) - target) + _DECODE_COST * lead_in(e),
+                key=lambda e: abs(_before(stretch, e) - target) + weight * lead_in(e),
             )
         )
     pieces: list[list[tuple[int, int]]] = []
@@ -163,6 +191,16 @@ def _split(
             pieces.append(piece)
         begin = cut
     return pieces
+
+
+def _is_even(pieces: Sequence[Sequence[tuple[int, int]]]) -> bool:
+    sizes = [_size(piece) for piece in pieces]
+    mean = sum(sizes) / len(sizes)
+    return all(abs(size - mean) <= _MOST_UNEVEN * mean for size in sizes)
+
+
+def _size(ranges: Sequence[tuple[int, int]]) -> int:
+    return sum(t - s for s, t in ranges)
 
 
 def _before(stretch: Sequence[tuple[int, int]], frame: int) -> int:

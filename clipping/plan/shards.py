@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 
-__all__ = ["ALL", "in_shard", "shard_label", "shard_parts"]
+__all__ = ["ALL", "in_shard", "shard_label", "shard_number", "shard_parts"]
 
 ALL = "all"
 
@@ -18,12 +18,13 @@ def in_shard(shard: str) -> Callable[[str], bool]:
     if not shard:
         return lambda _key: True
     number, count = shard_parts(shard)
+    return lambda key: shard_number(key, count) == number
 
-    def falls(key: str) -> bool:
-        digest = hashlib.sha256(key.encode("utf-8", "surrogateescape")).digest()
-        return int.from_bytes(digest[:8], "big") % count == number - 1
 
-    return falls
+def shard_number(key: str, count: int) -> int:
+    """The shard, from 1 to `count`, that a key falls to."""
+    digest = hashlib.sha256(key.encode("utf-8", "surrogateescape")).digest()
+    return int.from_bytes(digest[:8], "big") % count + 1
 
 
 def shard_label(shard: str) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 
 from clipping.config.execution import Execution
 from clipping.config.recipe import Recipe
@@ -15,8 +16,10 @@ from clipping.dataset.mp4_files import Mp4Files
 from clipping.dataset.resume import EarlierWork
 from clipping.dataset.sink import ClipSink, Effort
 from clipping.errors import BundleError, ClippingError, FailureKind
+from clipping.ffmpeg import process
 from clipping.ffmpeg.binary import ffmpeg_path
 from clipping.ffmpeg.encoders import candidates
+from clipping.ffmpeg.memory import memory_limit
 from clipping.media.method import Job
 from clipping.media.methods.encode_once import EncodeOnce, scratch_bytes
 from clipping.media.probe import probe
@@ -46,7 +49,7 @@ def probe_file(file: SourceFile, execution: Execution) -> ProbedSource:
     Raises ClippingError only for transient failures, and where there is no ffmpeg.
     """
     try:
-        with opened(file, execution.scratch_dir) as reading:
+        with opened(file, execution.scratch_dir, _bounded(execution)) as reading:
             source, times = probe(reading, ffmpeg_path(execution.ffmpeg_binary))
     except ClippingError as error:
         if error.kind.is_transient or error.kind is FailureKind.NO_ENCODER:
@@ -138,7 +141,7 @@ def make_chunk(
         still_the_same(chunk.source.file)
         sink.begin()
         with (
-            opened(chunk.source.file, execution.scratch_dir) as reading,
+            opened(chunk.source.file, execution.scratch_dir, _bounded(execution)) as reading,
             scratch_folder(execution.scratch_dir, scratch_bytes(chunk)) as scratch,
         ):
             row = candidates(encoder or recipe.encoder)[0]
@@ -164,6 +167,11 @@ def make_chunk(
         made_seconds=_seconds(chunk, made),
     )
     return sink.commit(made, effort)
+
+
+def _bounded(execution: Execution) -> process.Runner:
+    """What runs ffmpeg on a source: it may be of any size."""
+    return partial(process.run, memory_limit=memory_limit(execution.ffmpeg_memory_gb))
 
 
 def _seconds(chunk: Chunk, records: Iterable[ClipRecord]) -> float:

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from clipping.cluster.placement import cpu_placement, gpu_placement
 from clipping.cluster.resources import Cluster
 from clipping.config.run_config import RunConfig
+from clipping.dataset.coverage import Coverage
+from clipping.dataset.layout import clip_name
 from clipping.dataset.resume import EarlierWork
 from clipping.errors import ClippingError
 from clipping.ffmpeg.binary import ffmpeg_path, ffmpeg_version
@@ -35,11 +37,13 @@ def describe(config: RunConfig) -> list[str]:
     """
     ffmpeg_version(ffmpeg_path(config.execution.ffmpeg_binary))
     found = found_by(config)
-    forecast = _Forecast(config, EarlierWork.of(config, open_output(config.output)))
+    output = open_output(config.output, config.execution.shard)
+    forecast = _Forecast(config, EarlierWork.of(config, output))
     with ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as pool:
         for probed in pool.map(forecast.look, found.sources):
             forecast.add(probed)
-    return [*forecast.videos(found), *forecast.work()]
+    stale = forecast.stale(found) if config.execution.prune else ()
+    return [*forecast.videos(found), *forecast.work(), *stale, forecast.last_line]
 
 
 @dataclass(slots=True)
@@ -61,6 +65,9 @@ class _Forecast:
     chunks: int = 0
     seconds: float = 0.0
     bytes: float = 0.0
+    expected: list[tuple[SourceFile, set[str] | None]] = field(
+        default_factory=list[tuple[SourceFile, set[str] | None]]
+    )
 
     def look(self, file: SourceFile) -> ProbedSource | SourceRecord:
         """Probe a source, unless it is done: then its record."""
@@ -82,6 +89,7 @@ class _Forecast:
             return
         if probed.failure is not None:
             self.failures.append(probed.failure.message)
+            self.expected.append((probed.file, None))
             return
         config = self.config
         if probed.source is not None:
@@ -89,6 +97,9 @@ class _Forecast:
             self.warnings.extend(f"{key}: {warning}" for warning in probed.source.warnings)
         planned = plan_chunks(probed, config.recipe, config.execution.num_clips_per_chunk)
         self.without_clips += not planned
+        if config.execution.prune:
+            ids = {clip.id for chunk in planned for clip in chunk.clips}
+            self.expected.append((probed.file, ids))
         for chunk in planned:
             real = [clip for clip in chunk.clips if clip.frame_count]
             kept = self.earlier.done_clips(chunk)
@@ -151,7 +162,24 @@ class _Forecast:
                 f" {int(config.execution.num_cpus_per_worker)} CPUs when fewer chunks than CPUs"
                 " are left"
             )
-        yield f"nothing was written to {config.output}"
+
+    def stale(self, found: Found) -> Iterator[str]:
+        """The clips that would be removed."""
+        assert self.earlier.tables is not None
+        with Coverage(self.earlier.tables, self.earlier.recipe_digest) as coverage:
+            for file, clips in self.expected:
+                coverage.expect(file, clips)
+            rows = coverage.would_remove([file.uri for file in found.sources], self.config.input)
+        rows = [row for row in rows if row["bytes"]]
+        failing = " unless the run fails" if self.failures else ""
+        yield f"{count(len(rows), 'stale clip')} would be removed{failing}"
+        for row in rows:
+            yield f"  {clip_name(row['clip'])} ({row['source']}: {row['stale']})"
+
+    @property
+    def last_line(self) -> str:
+        """Said of every dry run."""
+        return f"nothing was written to {self.config.output}"
 
 
 def _some(failures: list[str]) -> Iterator[str]:

@@ -35,11 +35,13 @@ class Prepared:
 
     @property
     def may_have_work(self) -> bool:
-        """Whether a cluster will be needed, by a look at the first sources."""
-        sources = self.found.sources[:_SOURCES_LOOKED_AT]
-        if any(is_remote(uri) for uri in (*self.config.input, self.config.output)):
-            return bool(sources)  # to find out takes as long as to start a cluster
-        earlier = self.earlier
+        """Whether a cluster will be needed, by a look at what the tables do not vouch for."""
+        earlier, tables = self.earlier, self.earlier.tables
+        sources = [file for file in self.found.sources if earlier.held(file) is None]
+        is_told = tables is not None and all(tables.covers(file.key) for file in sources)
+        if not is_told and any(is_remote(u) for u in (*self.config.input, self.config.output)):
+            return True  # to find out by the records takes as long as to start a cluster
+        sources = sources[:_SOURCES_LOOKED_AT]
         return any(earlier.finished(f, earlier.source_record(f.key)) is None for f in sources)
 
 

@@ -6,7 +6,8 @@ from collections.abc import Iterable
 
 from clipping.config.execution import allowed_failures
 from clipping.config.run_config import RunConfig
-from clipping.dataset.layout import MANIFEST, VIDEO_RECORDS
+from clipping.dataset.coverage import Holding
+from clipping.dataset.layout import CLIPS, FAILURES, MANIFEST, VIDEO_RECORDS
 from clipping.models import Failure
 from clipping.run.tally import Tally
 from clipping.wording import count
@@ -52,6 +53,7 @@ def closing_lines(tally: Tally, config: RunConfig) -> list[str]:
         )
     if tally.passed_over:
         lines.append(f"{count(tally.passed_over, 'other file')} passed over by extension")
+    lines += holding_lines(tally.holding)
     if tally.crashes:
         lines.append(
             f"{count(tally.crashes, 'worker')} died (killed, out of memory, or with their node);"
@@ -73,7 +75,7 @@ def closing_lines(tally: Tally, config: RunConfig) -> list[str]:
                 lines.append(f"    command: {failure.command}")
         more = sum(tally.kinds.values()) - sum(1 + others for _, _, others in alike)
         if more > 0:
-            lines.append(f"  … and {more} more, in {MANIFEST} and {VIDEO_RECORDS}/")
+            lines.append(f"  … and {more} more, in {FAILURES}")
     if tally.known:
         said = [_named(name, failure) for name, failure in tally.known_failures[:_KNOWN_SAID]]
         more = [f"and {tally.known - len(said)} more"] if tally.known > len(said) else []
@@ -82,6 +84,41 @@ def closing_lines(tally: Tally, config: RunConfig) -> list[str]:
             " --retry-failed tries again what failed before"
         )
     return lines
+
+
+def holding_lines(holding: Holding) -> list[str]:
+    """What the output holds besides this run's clips."""
+    lines: list[str] = []
+    if holding.elsewhere:
+        lines.append(
+            f"{MANIFEST} has {count(holding.clips, 'clip')}, {holding.elsewhere} of them of videos"
+            " that are not among the inputs of this run"
+        )
+    if len(holding.recipes) > 1:
+        shown = ", ".join(f"{digest} ({n})" for digest, n in holding.recipes.most_common(5))
+        more = " …" if len(holding.recipes) > 5 else ""
+        lines.append(f"they were made with {len(holding.recipes)} recipes: {shown}{more}")
+    if holding.removed:
+        lines.append(f"{count(holding.removed, 'stale clip')} removed")
+    if stale := sum(holding.stale.values()):
+        lines.append(
+            f"{count(stale, 'clip')} stale ({_by_reason(holding)}): see the column `stale` in"
+            f" {MANIFEST}; --prune removes them"
+        )
+    if holding.lost:
+        lines.append(
+            f"{count(holding.lost, 'recorded clip')} no longer there, or of another size; a run"
+            " over their videos makes them again"
+        )
+    if holding.unrecorded:
+        lines.append(
+            f"{count(holding.unrecorded, 'file')} in {CLIPS}/ without a record, not in {MANIFEST}"
+        )
+    return lines
+
+
+def _by_reason(holding: Holding) -> str:
+    return ", ".join(f"{n} {reason}" for reason, n in holding.stale.most_common())
 
 
 def absent(clips: int, stretches: int) -> str:
@@ -175,7 +212,7 @@ def summary_markdown(tally: Tally, output: str, about: Iterable[tuple[str, str]]
             f"{tally.sources}: {tally.clipped} clipped, {tally.empty} without clips,"
             f" {tally.failed_sources} failed",
         ),
-        ("Clips planned", f"{tally.planned}"),
+        ("Clips planned", f"{tally.planned}, {tally.with_frames} of them with frames"),
         (
             "Clips written",
             f"{tally.written} ({made} made now, {tally.reused} there already)",
@@ -187,6 +224,9 @@ def summary_markdown(tally: Tally, output: str, about: Iterable[tuple[str, str]]
             f"{tally.absent}, in {count(tally.stretches, 'stretch')}" if tally.absent else "0",
         ),
         ("Clips with damage in the source", f"{tally.damaged}"),
+        ("Clips in the manifest", f"{tally.holding.clips}"),
+        ("Clips stale", f"{sum(tally.holding.stale.values())} {_in_brackets(tally.holding)}"),
+        ("Stale clips removed", f"{tally.holding.removed}"),
         ("Chunks", f"{tally.chunks} ({tally.chunks_done_before} done before)"),
         ("Seconds of clips made", f"{tally.made_seconds:.1f}"),
         ("Speed", f"{tally.speed():.2f}x real time"),
@@ -223,7 +263,7 @@ def summary_markdown(tally: Tally, output: str, about: Iterable[tuple[str, str]]
         if total > len(tally.failures):
             text += [
                 "",
-                f"The first {len(tally.failures)} of {total}; the manifest has all.",
+                f"The first {len(tally.failures)} of {total}; {FAILURES} has all.",
             ]
     if tally.known_failures:
         text += ["", "## What failed before", ""]
@@ -246,6 +286,10 @@ def summary_markdown(tally: Tally, output: str, about: Iterable[tuple[str, str]]
         if tally.warnings_total > len(tally.warnings):
             text += [f"- … {tally.warnings_total - len(tally.warnings)} more"]
     return "\n".join(text)
+
+
+def _in_brackets(holding: Holding) -> str:
+    return f"({_by_reason(holding)})" if holding.stale else ""
 
 
 def _cell(text: str) -> str:

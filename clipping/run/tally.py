@@ -9,8 +9,10 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from clipping.dataset.manifest import clip_row
-from clipping.models import ChunkRecord, Clip, ClipRecord, ClipStatus, Failure, SourceFile
+from clipping.dataset.coverage import Holding
+from clipping.dataset.manifest import Origin, clip_row
+from clipping.dataset.tables import HeldSource
+from clipping.models import ChunkRecord, Clip, ClipRecord, ClipStatus, Failure
 
 __all__ = ["Tally"]
 
@@ -65,6 +67,7 @@ class Tally:
     warnings_total: int = 0
     encoders: Counter[str] = field(default_factory=Counter[str])
     cluster_notes: list[str] = field(default_factory=list[str])
+    holding: Holding = field(default_factory=Holding)
 
     def add_planned(self, clips: Iterable[Clip]) -> int:
         """Count what is planned; how many clips that is."""
@@ -83,12 +86,12 @@ class Tally:
     def add_chunk(
         self,
         record: ChunkRecord,
-        file: SourceFile,
+        origin: Origin,
         *,
         done_before: bool,
         known: Collection[str] = (),
     ) -> list[dict[str, Any]]:
-        """Count a finished chunk; its rows for the manifest.
+        """Count a finished chunk of the video `origin`; its rows for the manifest.
 
         known: ids of clips whose failure an earlier run had told of.
         """
@@ -96,24 +99,47 @@ class Tally:
         self.chunks_done_before += done_before
         rows: list[dict[str, Any]] = []
         for clip in record.clips:
-            self._add_clip(clip, file, before=done_before or clip.clip.id in known)
-            rows.append(clip_row(clip, file, record.recipe_digest))
+            self._add_clip(clip, origin.key, before=done_before or clip.clip.id in known)
+            rows.append(clip_row(clip, origin, record.recipe_digest))
         self.rows_total += len(rows)
-        room = _ROWS_SHOWN - len(self.rows)
-        self.rows.extend(rows[: max(0, room)])
+        self.show(rows)
         if done_before:
             self.reused += sum(c.status is ClipStatus.WRITTEN for c in record.clips)
             return rows
         self.reused += record.reused
         self.frames_encoded += record.encoded_frames
         self.made_seconds += record.made_seconds
-        name = f"{file.key} chunk {record.chunk}"
+        name = f"{origin.key} chunk {record.chunk}"
         heapq.heappush(self.slowest, (record.seconds, name))
         if len(self.slowest) > _SLOWEST_SHOWN:
             heapq.heappop(self.slowest)
         return rows
 
-    def _add_clip(self, record: ClipRecord, file: SourceFile, *, before: bool) -> None:
+    @property
+    def room(self) -> int:
+        """How many more rows are shown."""
+        return max(0, _ROWS_SHOWN - len(self.rows))
+
+    def show(self, rows: list[dict[str, Any]]) -> None:
+        """Keep rows for the table that Prefect shows, up to a bound."""
+        self.rows.extend(rows[: self.room])
+
+    def add_held(self, source: HeldSource) -> None:
+        """Count a video of which an earlier run's tables tell that it needs no work."""
+        self.planned += source.written + source.absent
+        self.without_frames += source.absent
+        self.written += source.written
+        self.reused += source.written
+        self.absent += source.absent
+        self.stretches += source.counted - source.written
+        self.rows_total += source.counted
+        self.damaged += source.damaged
+        self.bytes_written += source.size
+        self.chunks += source.chunks
+        self.chunks_done_before += source.chunks
+        self.encoders.update({name or "unknown": n for name, n in source.encoders.items()})
+
+    def _add_clip(self, record: ClipRecord, key: str, *, before: bool) -> None:
         if record.status is ClipStatus.WRITTEN:
             self.written += 1
             self.bytes_written += record.bytes
@@ -124,7 +150,7 @@ class Tally:
             self.failed += 1
             self.failed_before += before
             if record.failure:
-                name = f"{file.key} clip {record.clip.number}"
+                name = f"{key} clip {record.clip.number}"
                 self.add_failure(name, record.failure, before=before)
         else:
             self.absent += record.clip.count

@@ -13,11 +13,12 @@ from typing import Any
 
 from clipping.cluster.chunk_queue import Waiting
 from clipping.config.run_config import RunConfig
+from clipping.dataset.coverage import Coverage
 from clipping.dataset.layout import chunk_record_name, source_record_name
-from clipping.dataset.manifest import Manifest
+from clipping.dataset.manifest import Origin
 from clipping.dataset.resume import EarlierWork, in_order, name_taken_by
 from clipping.errors import ClippingError, FailureKind, SourceError
-from clipping.media.methods.encode_once import work_of
+from clipping.media.methods.encode_once import cpus_for, work_of
 from clipping.models import (
     Chunk,
     ChunkRecord,
@@ -43,12 +44,13 @@ _READS_AHEAD = 256
 
 @dataclass(slots=True)
 class _Underway:
-    """A source whose chunks are being made."""
+    """A source whose chunks are being made. is_complete: whether all of them are recorded."""
 
     source: Source
     chunks: int
     clips: int
     left: int
+    is_complete: bool = True
 
 
 @dataclass
@@ -58,7 +60,7 @@ class Tracker:
     config: RunConfig
     earlier: EarlierWork
     tally: Tally
-    manifest: Manifest
+    manifest: Coverage
     _underway: dict[str, _Underway] = field(default_factory=dict[str, _Underway])
     # Ids of clips that had failed for good when their chunk was planned. What fails in this run
     # is recorded at once, and a second attempt would take it for old.
@@ -73,7 +75,7 @@ class Tracker:
         for name, error in found.failed:
             self._count_unusable(name, error)
         waiting: list[SourceFile] = []
-        for file, other, done in self._earlier_ends(found.sources):
+        for file, other, done in self._earlier_ends(self._not_held(found.sources)):
             if other:
                 message = (
                     f"{file.key}: that name belongs to {other} in this output; use another"
@@ -81,6 +83,7 @@ class Tracker:
                 )
                 failure = Failure(kind=FailureKind.USAGE, message=message)
                 self.tally.add_failed_source(file.key, failure, before=False)
+                self.manifest.fail(file.key, failure)
                 continue
             if done is None:
                 waiting.append(file)
@@ -88,9 +91,33 @@ class Tracker:
             record, chunks = done
             self._count_source(record, before=True)
             self.tally.add_planned(c.clip for chunk in chunks for c in chunk.clips)
+            origin = Origin.of(file, record.source.video if record.source else None)
             for chunk in chunks:
-                self._count_chunk(chunk, file, done_before=True)
+                self._count_chunk(chunk, origin, done_before=True)
+            if record.uri != file.uri:  # moved, or copied: it is looked for where it is now
+                record = record.model_copy(update={"uri": file.uri})
+                self._write(record)
+            self.manifest.end(record)
+        if waiting:
+            self.manifest.begin(waiting)
         return waiting
+
+    def _not_held(self, files: list[SourceFile]) -> list[SourceFile]:
+        """Count the sources of which the tables tell that they are done; the others."""
+        others: list[SourceFile] = []
+        held_keys: set[str] = set()
+        for file in files:
+            held = self.earlier.held(file)
+            record = held.record() if held else None
+            if held is None or record is None:
+                others.append(file)
+                continue
+            held_keys.add(file.key)
+            self._count_source(record, before=True)
+            self.tally.add_held(held)
+            self.manifest.keep(file)
+        self.tally.show(self.manifest.held.first_rows(held_keys, self.tally.room))
+        return others
 
     def _count_unusable(self, name: str, error: ClippingError) -> None:
         """Count what an input names and cannot be a source: there is nothing to open."""
@@ -106,6 +133,7 @@ class Tracker:
         self._count_source(record, before=before)
         if not before and error.kind.is_clips_own:
             self._write(record)
+        self.manifest.end(record)
 
     def _earlier_ends(
         self, files: list[SourceFile]
@@ -152,7 +180,9 @@ class Tracker:
             if len(kept) == len(chunk.clips):
                 self._count_done_chunk(chunk, kept)
                 continue
-            waiting.append(Waiting(chunk, work_of(chunk)))
+            wanted = [clip for clip in chunk.clips if clip.id not in kept]
+            cpus = cpus_for(chunk, wanted, self.config.execution)
+            waiting.append(Waiting(chunk, work_of(chunk), cpus=max(1, cpus)))
         return waiting
 
     # What became of it
@@ -163,7 +193,8 @@ class Tracker:
         """Count a chunk that was made, or failed as a whole."""
         if record is None:
             record = self._lost_chunk(chunk, failure or SourceError("it gave no result"))
-        self._count_chunk(record, chunk.source.file, done_before=False)
+            self._underway[chunk.source.file.key].is_complete = False
+        self._count_chunk(record, _origin(chunk), done_before=False)
         self._end_chunk(chunk)
 
     def fail_source(self, file: SourceFile, failure: Failure, *, is_verdict: bool) -> None:
@@ -198,7 +229,7 @@ class Tracker:
             # Its run was killed before it wrote one, or cut the source into other chunks.
             name = chunk_record_name(record.source_key, record.chunk)
             self.earlier.output.write_text(name, record.model_dump_json(indent=1))
-        self._count_chunk(record, chunk.source.file, done_before=True)
+        self._count_chunk(record, _origin(chunk), done_before=True)
         self._end_chunk(chunk)
 
     def _chunk_record(self, chunk: Chunk, records: list[ClipRecord]) -> ChunkRecord:
@@ -210,9 +241,9 @@ class Tracker:
             clips=in_order(chunk, records),
         )
 
-    def _count_chunk(self, record: ChunkRecord, file: SourceFile, *, done_before: bool) -> None:
+    def _count_chunk(self, record: ChunkRecord, origin: Origin, *, done_before: bool) -> None:
         rows = self.tally.add_chunk(
-            record, file, done_before=done_before, known=self._failed_before
+            record, origin, done_before=done_before, known=self._failed_before
         )
         self.manifest.add(rows)
 
@@ -230,7 +261,8 @@ class Tracker:
                 chunks=underway.chunks,
                 clips=underway.clips,
                 source=underway.source,
-            )
+            ),
+            is_complete=underway.is_complete,
         )
 
     def _source_record(self, file: SourceFile, status: SourceStatus, **more: Any) -> SourceRecord:
@@ -243,9 +275,10 @@ class Tracker:
             **more,
         )
 
-    def _end_source(self, record: SourceRecord) -> None:
+    def _end_source(self, record: SourceRecord, *, is_complete: bool = True) -> None:
         self._count_source(record, before=False)
         self._write(record)
+        self.manifest.end(record, is_complete=is_complete)
 
     def _write(self, record: SourceRecord) -> None:
         name = source_record_name(record.key)
@@ -263,3 +296,7 @@ class Tracker:
                 tally.add_warning(f"{record.key}: no clips: {record.reason}")
         else:
             tally.add_failed_source(record.key, record.failure, before=before)
+
+
+def _origin(chunk: Chunk) -> Origin:
+    return Origin.of(chunk.source.file, chunk.source.video)

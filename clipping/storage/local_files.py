@@ -42,8 +42,9 @@ class LocalOutput:
         except OSError as error:
             raise local_error("read", self.location(name), error) from None
 
-    def sizes(self, folder: str) -> dict[str, int]:
+    def sizes(self, folder: str, *, begins: str = "") -> dict[str, int]:
         """Name to size in bytes for every file directly in `folder`, from one listing."""
+        del begins
         try:
             with os.scandir(self.location(folder)) as entries:
                 return {e.name: e.stat().st_size for e in entries if e.is_file()}
@@ -91,12 +92,23 @@ class LocalOutput:
             os.fsync(target.fileno())
         return size, digest.hexdigest()
 
-    def fetch(self, name: str, path: Path) -> None:
-        """Copy a file to the local `path`."""
+    def open(self, name: str) -> BinaryIO | None:
+        """A file to read as it is now, even if it is replaced meanwhile; None if there is none."""
         try:
-            shutil.copyfile(self.location(name), path)
+            return open(self.location(name), "rb")
+        except (FileNotFoundError, NotADirectoryError):
+            return None
         except OSError as error:
             raise local_error("read", self.location(name), error) from None
+
+    def names_below(self, folder: str) -> list[str]:
+        """The files below `folder`, in folders within it too, relative to it."""
+        root = self.location(folder)
+        return [
+            os.path.relpath(os.path.join(where, name), root)
+            for where, _, names in os.walk(root)
+            for name in names
+        ]
 
     def remove(self, name: str) -> None:
         """Remove a file if it is there."""

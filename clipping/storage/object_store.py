@@ -14,6 +14,7 @@ import urllib.parse
 from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -72,6 +73,8 @@ def _filesystem(scheme: str) -> Any:
     elif scheme == "s3":
         options["config_kwargs"] = {"retries": {"max_attempts": 0}}
     try:
+        if scheme == "s3":
+            options["session"] = _s3_session()
         client: Any = fsspec.filesystem(scheme, **options)
         client.retries = 1  # all stores are tried again alike, by `_patiently`
         return client
@@ -81,6 +84,25 @@ def _filesystem(scheme: str) -> Any:
             f"{scheme}:// needs a package that is not installed: install"
             f" 'prefect-video-clipping[{extra}]' (with uv: uv sync --extra {extra})"
         ) from None
+
+
+def _s3_session() -> Any:
+    """A session whose answers are read faster.
+
+    Of the CPU time for a page of a listing (59 ms for 1,000 objects), botocore's own parser of
+    times takes 46 ms.
+    """
+    session: Any = importlib.import_module("aiobotocore.session").AioSession()
+    session.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=_time)
+    return session
+
+
+def _time(value: Any) -> datetime:
+    try:
+        return datetime.fromisoformat(value)
+    except (TypeError, ValueError):
+        parsed: datetime = importlib.import_module("botocore.utils").parse_timestamp(value)
+        return parsed
 
 
 def _reach(uri: str) -> tuple[Any, str]:
@@ -184,16 +206,19 @@ _TAGS = (
 )
 
 
-def listing(uri: str, *, is_pattern: bool = False) -> Iterable[Found]:
+def listing(uri: str, *, is_pattern: bool = False, begins: str = "") -> Iterable[Found]:
     """Every object below a prefix, or that a pattern matches, in order; one listing.
 
-    A prefix may hold `*`, `?` and `[` as they stand. Raises StorageError.
+    A prefix may hold `*`, `?` and `[` as they stand. begins: only names that begin so; takes one
+    of a prefix's listings apart. Raises StorageError.
     """
     client, path = _reach(uri)
     scheme = scheme_of(uri)
 
     def ask() -> dict[str, dict[str, Any]]:
         with _told("list", uri):
+            if begins:
+                return client.find(path, detail=True, prefix=begins)
             return (client.glob if is_pattern else client.find)(path, detail=True)
 
     try:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import tempfile
 from collections.abc import Generator, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from clipping.errors import FailureKind, StorageError
 from clipping.plan.shards import ALL
@@ -35,10 +38,21 @@ class ObjectOutput:
         except UnicodeDecodeError:
             return None
 
-    def sizes(self, folder: str) -> dict[str, int]:
-        """Name to size in bytes for every object below `folder`, from one listing."""
+    def sizes(self, folder: str, *, begins: str = "") -> dict[str, int]:
+        """Name to size in bytes for every object below `folder`, from one listing.
+
+        begins: of those that begin with one of these characters, listed side by side.
+        """
         prefix = self.location(folder) + "/"
-        return {o.uri.removeprefix(prefix): o.size or 0 for o in object_store.listing(prefix)}
+
+        def of(begins: str) -> dict[str, int]:
+            found = object_store.listing(prefix, begins=begins)
+            return {each.uri.removeprefix(prefix): each.size or 0 for each in found}
+
+        if not begins:
+            return of("")
+        with ThreadPoolExecutor(len(begins)) as pool:
+            return {name: size for part in pool.map(of, begins) for name, size in part.items()}
 
     def sizes_of(self, folder: str, names: Iterable[str]) -> dict[str, int]:
         """Name to size for those of `names` that are in `folder`."""
@@ -65,9 +79,20 @@ class ObjectOutput:
         object_store.write_file(self.location(name), path)
         return path.stat().st_size, digest
 
-    def fetch(self, name: str, path: Path) -> None:
-        """Copy an object to the local `path`."""
-        object_store.download(self.location(name), path)
+    def open(self, name: str) -> BinaryIO | None:
+        """A copy of an object to read, gone when it is closed; None if there is none."""
+        with tempfile.NamedTemporaryFile(prefix="clipping-manifest-") as copy:
+            try:
+                object_store.download(self.location(name), Path(copy.name))
+            except StorageError as error:
+                if error.kind is not FailureKind.NOT_FOUND:
+                    raise
+                return None
+            return open(copy.name, "rb")
+
+    def names_below(self, folder: str) -> list[str]:
+        """The objects below `folder`, relative to it, from one listing."""
+        return list(self.sizes(folder))
 
     def remove(self, name: str) -> None:
         """Remove an object if it is there."""

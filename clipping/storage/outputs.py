@@ -11,7 +11,7 @@ import os
 from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Protocol
+from typing import BinaryIO, Protocol
 
 from clipping.errors import FailureKind, StorageError, UsageError
 from clipping.plan.shards import shard_label
@@ -33,8 +33,12 @@ class Output(Protocol):
         """A file's text, or None if there is no such file."""
         ...
 
-    def sizes(self, folder: str) -> dict[str, int]:
-        """Name to size in bytes for every file directly in `folder`, from one listing."""
+    def sizes(self, folder: str, *, begins: str = "") -> dict[str, int]:
+        """Name to size in bytes for every file directly in `folder`, from one listing.
+
+        begins: of files that begin with one of these characters, at least; a store is then asked
+        for each of them at the same time, which saves waiting where there are many files.
+        """
         ...
 
     def sizes_of(self, folder: str, names: Iterable[str]) -> dict[str, int]:
@@ -49,8 +53,12 @@ class Output(Protocol):
         """Publish the scratch file `path` as `name`; its size and SHA-256."""
         ...
 
-    def fetch(self, name: str, path: Path) -> None:
-        """Copy a file to the local `path`."""
+    def open(self, name: str) -> BinaryIO | None:
+        """A file to read as it is now, even if it is replaced meanwhile; None if there is none."""
+        ...
+
+    def names_below(self, folder: str) -> list[str]:
+        """The files below `folder`, in folders within it too, relative to it; one listing."""
         ...
 
     def remove(self, name: str) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 from clipping.errors import ClippingError, FailureKind, StorageError
 from clipping.storage.local_files import local_error
 
-__all__ = ["scratch_folder"]
+__all__ = ["SweptFolder", "scratch_folder"]
 
 _BARE = ".clipping-"
 _BARE_SECONDS = 3600.0
@@ -64,6 +64,18 @@ def scratch_folder(chosen: str, need: int, *, needed: bool = False) -> Generator
     finally:
         shutil.rmtree(folder, ignore_errors=True)
         lock.close()
+
+
+class SweptFolder:
+    """Like `tempfile.TemporaryDirectory`; what a killed process leaves, the next one removes."""
+
+    def __init__(self) -> None:
+        self._stack = contextlib.ExitStack()
+        self.name = str(self._stack.enter_context(scratch_folder(tempfile.gettempdir(), 0)))
+
+    def cleanup(self) -> None:
+        """Remove it."""
+        self._stack.close()
 
 
 def _rounded(size: int) -> str:

@@ -36,7 +36,7 @@ def check_clips(output: Path, length: float, stride: float) -> None:
         if min(start + round(length * RATE), frames) - start >= 2 * RATE
     }
     shown = {
-        (row["source"], row["number"]): [n for _, n in read_numbers(Path(row["location"]))]
+        (row["source"], row["number"]): [n for _, n in read_numbers(output / row["file"])]
         for row in rows
     }
     assert shown == expected

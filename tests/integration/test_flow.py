@@ -122,7 +122,7 @@ def test_resume_makes_what_is_missing_and_nothing_else(videos: Path, tmp_path: P
     assert set(after) == set(before)
     assert {name for name in after if after[name] != before[name]} == {lost, cut}
     for row in manifest(tmp_path):
-        shown = [n for _, n in read_numbers(Path(row["location"]))]
+        shown = [n for _, n in read_numbers(tmp_path / "out" / row["file"])]
         assert shown == list(range(row["start_frame"], row["end_frame"]))
     assert clip(videos, tmp_path, quality=30).is_completed()
     anew = stamps(tmp_path)
@@ -262,7 +262,7 @@ def test_a_worker_that_always_dies_fails_its_chunk(videos: Path, tmp_path: Path)
     assert state.is_failed()
     rows = manifest(tmp_path)
     assert [r["status"] for r in rows] == ["written"] * 5 + ["failed"] * 3
-    assert all("the worker died 2 times" in r["errors"] for r in rows[5:])
+    assert all("the worker that made it died 2 times" in r["errors"] for r in rows[5:])
 
 
 def test_a_missing_ffmpeg_is_told_before_anything_starts(videos: Path, tmp_path: Path) -> None:
@@ -352,7 +352,7 @@ def test_videos_that_share_a_task_fail_and_crash_alone(tmp_path: Path) -> None:
     assert state.is_failed()
     rows = {r["source"]: r for r in manifest(tmp_path)}
     assert {k for k, r in rows.items() if r["status"] == "failed"} == {"04.mp4", "07.mp4"}
-    assert "the worker died 2 times" in rows["04.mp4"]["errors"]
+    assert "the worker that made it died 2 times" in rows["04.mp4"]["errors"]
     assert "died" not in rows["07.mp4"]["errors"]
     assert len(rows) == 12
     transcoding = [r for r in newest_task_runs() if "transcode" in r.name]

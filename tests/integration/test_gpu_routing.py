@@ -180,7 +180,7 @@ class Site:
         for row in manifest(self.folder):
             if row["status"] != "written":
                 continue
-            shown = [n for _, n in read_numbers(Path(row["location"]))]
+            shown = [n for _, n in read_numbers(self.folder / "out" / row["file"])]
             assert shown == list(range(row["start_frame"], row["end_frame"]))
             text = (self.folder / "out" / "metas" / "v0" / f"{row['clip']}.json").read_text()
             found.append(json.loads(text))

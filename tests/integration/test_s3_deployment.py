@@ -20,7 +20,7 @@ def shown(prefix: str, scratch: Path) -> dict[tuple[str, int], list[int]]:
     object_store.download(f"{prefix}/manifest.parquet", scratch / "manifest.parquet")
     frames: dict[tuple[str, int], list[int]] = {}
     for row in pq.read_table(scratch / "manifest.parquet").to_pylist():
-        object_store.download(row["location"], scratch / "clip.mp4")
+        object_store.download(f"{prefix}/{row['file']}", scratch / "clip.mp4")
         numbers = [n for _, n in read_numbers(scratch / "clip.mp4")]
         frames[row["source"], row["number"]] = numbers
     return frames

@@ -21,7 +21,7 @@ import pytest
 from clipping.config.execution import Execution
 from clipping.config.recipe import Recipe
 from clipping.dataset.layout import meta_name
-from clipping.dataset.manifest import clip_row
+from clipping.dataset.manifest import Origin, clip_row
 from clipping.errors import FailureKind, FfmpegError, VerificationError
 from clipping.ffmpeg import process
 from clipping.ffmpeg.commands import input_url
@@ -232,7 +232,7 @@ def test_a_clip_whose_first_frames_are_lost_begins_with_the_first_that_is_not(
     meta = json.loads((tmp_path / "out" / meta_name(record.clip.id)).read_text())
     assert (meta["start_pts"], meta["num_frames"]) == (record.start_pts, 20)
     assert meta["framerate"] == 25
-    row = clip_row(record, made.source.file, "")
+    row = clip_row(record, Origin.of(made.source.file, made.source.video), "")
     assert row["start_pts"] == record.start_pts
     assert ClipRecord.model_validate_json(record.model_dump_json()) == record
     assert all(c.start_pts == c.clip.start_pts for c in made.clips if c is not record)

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from clipping.models import ClipStatus
+from clipping.config.execution import Execution
+from clipping.models import ClipStatus, SourceFile
+from clipping.run.chunk import probe_file
 from tests.media.conftest import Make, assert_exact
 from tests.support.media import (
     RATE,
@@ -24,9 +26,9 @@ from tests.support.media import (
 JUMP = 1_000_000_000  # seconds, as when a camera's clock goes from 1970 to today
 
 
-def later(frame: str) -> str:
-    """A bitstream filter that moves packets by `JUMP` where `frame` holds."""
-    moved = [f"{x.lower()}='if({frame},{x}+{JUMP}/TB,{x})'" for x in ("PTS", "DTS")]
+def later(frame: str, seconds: int = JUMP) -> str:
+    """A bitstream filter that moves packets by `seconds` where `frame` holds."""
+    moved = [f"{x.lower()}='if({frame},{x}+{seconds}/TB,{x})'" for x in ("PTS", "DTS")]
     return f"setts={':'.join(moved)}"
 
 
@@ -54,6 +56,28 @@ def test_a_clock_that_jumps(make: Make, tmp_path: Path) -> None:
         assert (record.clip.end_pts - record.clip.start_pts) * made.source.video.time_base == 1
     files = (tmp_path / "out" / "metas" / "v0").iterdir()
     assert len(list(files)) == 4
+
+
+def test_frames_too_far_apart_are_told(make: Make, tmp_path: Path) -> None:
+    """A wrong time base makes an hour a year: nothing is lost, and the source says so."""
+    slow = counter_video(tmp_path / "slow.mkv", *steady(12, Fraction(1, 300)), size=(64, 48))
+    made = make(tmp_path / "slow.mkv", clip_len_s=10, clip_stride_s=10)
+    alternating = [ClipStatus.WRITTEN, ClipStatus.ABSENT] * 12
+    assert [c.status for c in made.clips] == alternating[:-1]
+    assert sum(c.clip.count for c in made.clips) == 11 * 30 + 1
+    assert [c.frames for c in made.clips if c.frames] == [1] * len(slow)
+    assert "frames/s can hardly be true" in made.source.warnings[0]
+
+
+def test_an_eternity_is_refused(tmp_path: Path) -> None:
+    """Numbers of clips and times in ticks stay within what Parquet and MP4 hold."""
+    counter_video(tmp_path / "in.mp4", *steady(50, 25))
+    far = tmp_path / "far.mkv"
+    ffmpeg("-i", tmp_path / "in.mp4", "-c", "copy", "-bsf:v", later("gte(N,20)", 2**42), far)
+    file = SourceFile(key="far.mkv", uri=str(far), size=1, fingerprint="x")
+    failure = probe_file(file, Execution()).failure
+    assert failure
+    assert failure.message.startswith("far.mkv: its timestamps are 4.4e+12 s apart")
 
 
 @pytest.mark.parametrize(("rate", "warnings"), [(25, 1), (1000, 2)])

@@ -13,6 +13,7 @@ import clipping
 from clipping.config.execution import Execution
 from clipping.config.load import Settings
 from clipping.config.recipe import Recipe
+from clipping.dataset.manifest import MANIFEST_COLUMNS, SOURCE_COLUMNS, Column, schema_of
 
 ROOT = Path(__file__).parent.parent.parent
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -65,6 +66,21 @@ def test_the_table_of_settings_is_the_models() -> None:
     assert {name: (default, text) for name, default, text in rows} == {
         name: (shown(field), field.description) for name, field in fields.items()
     }
+
+
+@pytest.mark.parametrize(
+    ("name", "columns"), [("manifest", MANIFEST_COLUMNS), ("sources", SOURCE_COLUMNS)]
+)
+def test_the_dictionary_of_a_table_is_its_schema(name: str, columns: tuple[Column, ...]) -> None:
+    """Every column with its type and description, in order; and the file itself says the same."""
+    text = (ROOT / "docs" / "output.md").read_text(encoding="utf-8")
+    table = text.split(f"<!-- {name}")[1].split(f"<!-- /{name} -->")[0]
+    rows = re.findall(r"^\| `(\w+)` \| ([\w/]+) \| (.+) \|$", table, re.MULTILINE)
+    kinds = {"string": "text", "int64": "integer", "float64": "number", "bool_": "yes/no"}
+    assert rows == [(c.name, kinds[c.type], c.description) for c in columns]
+    schema = schema_of(columns)
+    assert [f.metadata[b"description"].decode() for f in schema] == [c.description for c in columns]
+    assert schema.metadata[b"clipping.version"].decode() == clipping.__version__
 
 
 @each_document

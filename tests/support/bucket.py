@@ -24,7 +24,7 @@ def exact_clips(tmp_path: Path) -> int:
     rows = pq.read_table(tmp_path / "manifest.parquet").to_pylist()
     for row in rows:
         assert row["status"] == "written"
-        object_store.download(row["location"], tmp_path / "clip.mp4")
+        object_store.download(f"s3://videos/out/{row['file']}", tmp_path / "clip.mp4")
         shown = [n for _, n in read_numbers(tmp_path / "clip.mp4")]
         assert shown == list(range(row["start_frame"], row["end_frame"]))
         assert len(shown) in (25, 24)

@@ -10,14 +10,17 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cached_property
+from math import ceil
 from pathlib import Path
 from threading import Lock
 from typing import TypeVar
 
+from clipping.config.execution import Execution
 from clipping.errors import ClippingError, FailureKind, FfmpegError, VerificationError
 from clipping.ffmpeg.commands import decode_command, encode_command
 from clipping.ffmpeg.encoders import rate_for_frames
 from clipping.ffmpeg.filters import Picture, cpu_picture, gpu_picture
+from clipping.ffmpeg.memory import alone_if_large
 from clipping.ffmpeg.showinfo import Decoded
 from clipping.media.cut import EncodedSegment
 from clipping.media.method import Job
@@ -30,7 +33,7 @@ from clipping.plan.time_line import TimeLine
 
 T = TypeVar("T")
 
-__all__ = ["EncodeOnce", "scratch_bytes", "work_of"]
+__all__ = ["EncodeOnce", "cpus_for", "scratch_bytes", "work_of"]
 
 # What the CPU's decoder would not mend, so that it is not tried.
 _NOT_THE_DECODERS = frozenset(
@@ -42,6 +45,13 @@ def work_of(chunk: Chunk) -> float:
     """Pixels that the chunk's clips cover; overlaps count once."""
     video = chunk.source.video
     return chunk.seconds * video.frame_rate * video.width * video.height
+
+
+def cpus_for(chunk: Chunk, wanted: Sequence[Clip], execution: Execution) -> int:
+    """How many CPUs can be kept busy with `wanted`, clips of `chunk`, by an encoder on the CPU."""
+    whole = segments(chunk, chunk.clips, execution.encode_batch_size)
+    needed = [s for s in whole if any(s.overlaps(clip) for clip in wanted)]
+    return sum(max(s.threads, execution.encoder_threads) for s in needed)
 
 
 def scratch_bytes(chunk: Chunk) -> int:
@@ -87,18 +97,22 @@ class EncodeOnce:
         """Width and height of the clips' picture, in pixels."""
         return self.picture.size
 
-    @property
-    def workers(self) -> int:
-        """How many segments may be made side by side."""
+    def side_by_side(self, plan: Sequence[Segment]) -> int:
+        """How many segments of `plan` may be made side by side."""
         # An encoder session for each process: a chunk on a GPU takes one.
-        return 1 if self.job.encoder.on_gpu else self.job.cpus
+        return 1 if self.job.encoder.on_gpu else ceil(self.job.cpus / self._threads(plan[0]))
 
-    def segments(self, clips: Sequence[Clip]) -> list[Segment]:
-        """The segments that together hold the frames of `clips`."""
-        return segments(self.chunk, clips, self.workers, self.job.execution.encode_batch_size)
+    def segments(self, group: Sequence[Clip]) -> list[Segment]:
+        """The segments that together hold the frames of `group`; the same on any machine."""
+        at_most = self.job.execution.encode_batch_size
+        return segments(self.chunk, group, at_most, side_by_side=not self.job.encoder.on_gpu)
 
-    def make(self, segment: Segment, threads: int) -> EncodedSegment:
+    def _threads(self, segment: Segment) -> int:
+        return max(segment.threads, self.job.execution.encoder_threads)
+
+    def make(self, segment: Segment) -> EncodedSegment:
         """Encode a segment and settle which source frames it holds. Raises ClippingError."""
+        threads = self._threads(segment)
         if self.job.use_hwaccel and self._no_hwaccel is None:
             encoded = self._encode_from_gpu(segment, threads)
             if encoded is not None:
@@ -216,29 +230,32 @@ class EncodeOnce:
             if job.on_frames:
                 job.on_frames(total)
 
-        finished = job.reading.run(
-            command,
-            what=f"encoding frames {segment.first_frame} to {segment.end_frame - 1}",
-            on_frames=on_frames,
-            log=job.log,
-            stall_limit=job.execution.stall_timeout_s,
-            stop=job.stop,
-        )
+        with alone_if_large(video.width * video.height):
+            finished = job.reading.run(
+                command,
+                what=f"encoding frames {segment.first_frame} to {segment.end_frame - 1}",
+                on_frames=on_frames,
+                log=job.log,
+                stall_limit=job.execution.stall_timeout_s,
+                stop=job.stop,
+            )
         on_frames(segment.frame_count)
         return EncodedSegment.read(segment, path, video, finished.seconds), finished.damage
 
     def _decode_again(self, segment: Segment) -> Decoded:
         """What decoding from the start of the file gives, up to the segment's end."""
+        video = self.chunk.source.video
         command = decode_command(
             self.job.binary,
             self.job.reading.url,
-            self.chunk.source.video.stream,
+            video.stream,
             threads=1,
-            end_pts=segment.ranges[-1][1] if self.chunk.source.video.in_order else None,
+            end_pts=segment.ranges[-1][1] if video.in_order else None,
         )
         what = f"decoding frames {segment.first_frame} to {segment.end_frame - 1} again"
         try:
-            return decoded_times(command, what, self.job.reading.run)
+            with alone_if_large(video.width * video.height):
+                return decoded_times(command, what, self.job.reading.run)
         except FfmpegError as error:
             if not error.kind.is_clips_own:
                 raise

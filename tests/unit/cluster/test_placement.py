@@ -66,6 +66,18 @@ def test_a_cpu_chunk_asks_for_cpus_only() -> None:
     assert probe_request(run(cpu_resource="cpus"), Cluster((CPU,))) == Request(1)
 
 
+@pytest.mark.parametrize(
+    ("share", "useful", "asked"), [(0.01, 24, 1), (1.0, 24, 6), (1.0, 4, 4), (1.0, 1, 1)]
+)
+def test_a_chunk_asks_for_no_more_cpus_than_it_keeps_busy(
+    share: float, useful: int, asked: int
+) -> None:
+    """One while there is work for all; near the end what is set, if it has so many segments."""
+    placement = cpu_placement(run(), Cluster((CPU,)), share=share, useful=useful)
+    assert placement is not None
+    assert placement.request.cpus == asked
+
+
 def test_nodes_that_cannot_encode_are_no_slots() -> None:
     """What a test encode found out is left out of the count and of what Ray may choose."""
     given = run(encoder="auto")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 
 import pytest
@@ -25,6 +26,17 @@ def test_a_child_that_reports_nothing_new_stands_still() -> None:
     with pytest.raises(FfmpegError) as caught:
         process.run(["sh", "-c", script], what="a loop", stall_limit=1)
     assert caught.value.kind is FailureKind.TIMED_OUT
+
+
+def test_a_child_that_takes_too_much_memory_is_ended() -> None:
+    """Within a second, and the setting that bounds it is named; less is left alone."""
+    take = [sys.executable, "-c", "x = bytes(range(256)) * 400_000; import time; time.sleep({})"]
+    began = time.monotonic()
+    with pytest.raises(FfmpegError, match="ffmpeg_memory_gb") as caught:
+        process.run([*take[:2], take[2].format(60)], what="it", memory_limit=80_000_000)
+    assert caught.value.kind is FailureKind.OUT_OF_MEMORY
+    assert time.monotonic() - began < 20
+    process.run([*take[:2], take[2].format(1)], what="it", memory_limit=400_000_000)
 
 
 def test_a_flood_of_messages_is_bounded() -> None:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clipping.models import Chunk, Span
+from clipping.models import Chunk, Source, Span
 from clipping.plan.chunks import chunks
 from clipping.plan.clips import clip_id, clips
 from clipping.plan.frame_times import FrameTimes, pack, unpack
@@ -155,15 +155,15 @@ def test_a_clip_holds_the_frames_of_its_span(
 
 @settings(deadline=None)
 @given(
-    steps, seconds, seconds, st.integers(1, 8), st.integers(1, 4), st.integers(1, 6),
-    st.integers(1, 60),
+    steps, seconds, seconds, st.integers(1, 8), st.sampled_from([48, 480, 2160]),
+    st.integers(1, 6), st.integers(1, 60),
 )  # fmt: skip
 def test_runs_encode_every_wanted_frame_once(
     gaps: list[int],
     length: Fraction,
     stride: Fraction,
     per_chunk: int,
-    cpus: int,
+    height: int,
     per_segment: int,
     key_every: int,
 ) -> None:
@@ -173,16 +173,23 @@ def test_runs_encode_every_wanted_frame_once(
         return
     spans = list(stride_spans(times, length, stride, Fraction(0)))
     planned = clips("k", times, spans)
-    made = list(chunks(source_of(times), times, planned, per_chunk))
+    made = list(chunks(sized(times, height), times, planned, per_chunk))
     assert [c for chunk in made for c in chunk.clips] == planned
     for chunk in made:
-        check_segments(chunk, times, cpus, per_segment)
+        check_segments(chunk, times, per_segment)
 
 
-def check_segments(chunk: Chunk, times: FrameTimes, cpus: int, per_segment: int) -> None:
+def sized(times: FrameTimes, height: int) -> Source:
+    """A source of that height in pixels, and 16:9."""
+    source = source_of(times)
+    video = source.video.model_copy(update={"width": height * 16 // 9, "height": height})
+    return source.model_copy(update={"video": video})
+
+
+def check_segments(chunk: Chunk, times: FrameTimes, per_segment: int) -> None:
     """The rules of a chunk's runs."""
     wanted = {f for c in chunk.clips for f in range(c.start_frame, c.end_frame)}
-    plan = segments(chunk, chunk.clips, cpus, per_segment)
+    plan = segments(chunk, chunk.clips, per_segment)
     encoded = [p for run in plan for p in run.pts]
     assert encoded == sorted(encoded)
     assert encoded == [times.pts[f] for f in sorted(wanted)]
@@ -222,14 +229,41 @@ def test_a_long_gap_begins_a_new_run_and_a_short_one_does_not() -> None:
 
 
 def test_a_source_without_keyframes_is_not_decoded_twice_for_the_sake_of_cpus() -> None:
-    """One GOP is one run, whose encoder gets the CPUs as threads; with keyframes there are many."""
-    for key_every, most_segments in ((1000, 1), (50, 4)):
+    """One GOP is one run, whose encoder gets threads instead; with keyframes there are many."""
+    for key_every, expected in ((1000, (1, 4)), (50, (4, 1)), (500, (2, 3))):
         times = times_of([40] * 999, key_every)
         spans = list(stride_spans(times, exact(2), exact(2), exact(0)))
-        (chunk,) = chunks(source_of(times), times, clips("k", times, spans), 32)
-        assert len(segments(chunk, chunk.clips, 2)) == most_segments
-    # Two keyframes: as many runs as cost less than a tenth.
-    times = times_of([40] * 999, 500)
-    spans = list(stride_spans(times, exact(2), exact(2), exact(0)))
-    (chunk,) = chunks(source_of(times), times, clips("k", times, spans), 32)
-    assert len(segments(chunk, chunk.clips, 4)) == 2
+        (chunk,) = chunks(sized(times, 720), times, clips("k", times, spans), 32)
+        plan = segments(chunk, chunk.clips, 32)
+        assert (len(plan), plan[0].threads) == expected
+
+
+@pytest.mark.parametrize("key_every", [48, 125, 240, 250])
+def test_splitting_costs_little_decoding_and_leaves_no_cpu_idle(key_every: int) -> None:
+    """Of a long chunk: 2 % at most, at enough places that six CPUs end at about the same time."""
+    times = times_of([40] * 8000, key_every)
+    spans = list(stride_spans(times, exact(10), exact(10), exact(10)))
+    (chunk,) = chunks(sized(times, 720), times, clips("k", times, spans), 32)
+    plan = segments(chunk, chunk.clips)
+    again = sum(run.first_frame - times.pts.index(run.seek) for run in plan if run.seek is not None)
+    assert again / 4 <= 0.02 * 8000
+    assert len(plan) >= 6
+    assert max(run.frame_count for run in plan) <= 1.5 * 8000 / len(plan)
+
+
+def test_small_pictures_are_not_split() -> None:
+    """A process, or a thread, for less than seconds of work costs more than it saves."""
+    times = times_of([40] * 500, 50)
+    spans = list(stride_spans(times, exact(2), exact(2), exact(2)))
+    (chunk,) = chunks(sized(times, 360), times, clips("k", times, spans), 32)
+    (run,) = segments(chunk, chunk.clips)
+    assert run.threads == 1
+
+
+def test_a_gpu_gets_long_runs() -> None:
+    """Its sessions follow each other: nothing is won by more of them."""
+    times = times_of([40] * 1000, 50)
+    spans = list(stride_spans(times, exact(2), exact(2), exact(2)))
+    (chunk,) = chunks(sized(times, 2160), times, clips("k", times, spans), 32)
+    assert len(segments(chunk, chunk.clips, side_by_side=False)) == 2
+    assert len(segments(chunk, chunk.clips)) > 10

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -10,8 +11,8 @@ import pytest
 from clipping.config.execution import Execution
 from clipping.config.recipe import Recipe
 from clipping.config.run_config import RunConfig
+from clipping.dataset.coverage import Coverage
 from clipping.dataset.layout import MANIFEST, chunk_record_name, source_record_name
-from clipping.dataset.manifest import Manifest
 from clipping.dataset.mp4_files import Mp4Files
 from clipping.dataset.resume import EarlierWork
 from clipping.dataset.sink import Effort
@@ -56,7 +57,9 @@ def probed(times: FrameTimes) -> ProbedSource:
 def tracker_of(config: RunConfig, output: Output) -> Tracker:
     """A tracker of a new run."""
     earlier = EarlierWork.of(config, output)
-    return Tracker(config, earlier, Tally(), Manifest(output, MANIFEST))
+    assert earlier.tables is not None
+    coverage = ExitStack().enter_context(Coverage(earlier.tables, earlier.recipe_digest))
+    return Tracker(config, earlier, Tally(), coverage)
 
 
 def made(chunk: Chunk, tracker: Tracker, tmp_path: Path) -> ChunkRecord:

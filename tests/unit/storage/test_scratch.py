@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import stat
+import subprocess
+import sys
+import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -10,7 +13,7 @@ import pytest
 
 from clipping.errors import FailureKind, StorageError
 from clipping.ffmpeg import process
-from clipping.storage.scratch import scratch_folder
+from clipping.storage.scratch import SweptFolder, scratch_folder
 from tests.support.media import FFMPEG
 
 
@@ -40,6 +43,27 @@ def test_scratch_folders_made_at_once_stay(tmp_path: Path) -> None:
     with ThreadPoolExecutor(max_workers=16) as pool:
         assert all(pool.map(use, range(2000)))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_manifests_folder_does_not_outlive_a_killed_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next one to work in the temporary folder removes it; a living one stays."""
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    script = (
+        "import os; from clipping.storage.scratch import SweptFolder;"
+        " kept = SweptFolder(); os.kill(os.getpid(), 9)"
+    )
+    subprocess.run([sys.executable, "-c", script], check=False)
+    (left,) = tmp_path.iterdir()
+    mine = SweptFolder()
+    assert not left.exists()
+    other = SweptFolder()
+    assert Path(mine.name).is_dir()
+    mine.cleanup()
+    other.cleanup()
+    assert not list(tmp_path.iterdir())
 
 
 def encode_to_a_full_disk(scratch_dir: str, need: int) -> None:

@@ -1,0 +1,64 @@
+"""A Ray that does not start."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import ray
+
+from clipping.cluster import ray_session
+from clipping.errors import ClippingError, FailureKind, UsageError
+
+TIMED_OUT = Exception(
+    "The current node timed out during startup. This could happen because some of the raylet"
+    " failed to startup or the GCS has become overloaded."
+)
+
+
+@pytest.fixture
+def starts(monkeypatch: pytest.MonkeyPatch) -> list[BaseException | None]:
+    """What each start of Ray comes to: an exception, or None; those that are left."""
+    planned: list[BaseException | None] = []
+
+    def init(*_: Any, **__: Any) -> None:
+        error = planned.pop(0)
+        if error is not None:
+            raise error
+
+    monkeypatch.setattr(ray, "init", init)
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    monkeypatch.setattr(ray, "shutdown", lambda: None)
+    return planned
+
+
+@pytest.mark.parametrize("error", [TIMED_OUT, TimeoutError("no port file"), RuntimeError("GCS")])
+def test_a_start_that_times_out_is_tried_once_more(
+    error: Exception, starts: list[BaseException | None]
+) -> None:
+    """A machine that was busy for a moment costs a try and no run."""
+    starts.extend([error, None])
+    assert ray_session.start("")
+    assert not starts
+
+
+def test_a_second_time_out_is_one_line(starts: list[BaseException | None]) -> None:
+    """With Ray's first words and what of this machine may be the cause."""
+    starts.extend([TIMED_OUT, TIMED_OUT])
+    with pytest.raises(ClippingError) as raised:
+        ray_session.start("")
+    assert raised.value.kind is FailureKind.TIMED_OUT
+    message = raised.value.message
+    assert message.startswith("Ray does not start, tried twice: The current node timed out")
+    assert message.endswith(ray_session.hardship()) or "busy" in message
+    assert "\n" not in message
+
+
+def test_a_folder_that_ray_cannot_use_is_not_tried_twice(
+    starts: list[BaseException | None],
+) -> None:
+    """Too long a path, read-only or full: the same again; the variable that mends it is named."""
+    starts.extend([OSError("AF_UNIX path length cannot exceed 107 bytes"), None])
+    with pytest.raises(UsageError, match="RAY_TMPDIR names another folder"):
+        ray_session.start("")
+    assert len(starts) == 1
