@@ -242,6 +242,8 @@ class ClipRecord(Value):
     """How one planned clip, or a row of absent ones, ended, and the proof.
 
     errors: why it failed or is absent; for a written clip, damage that it holds.
+    damaged_frames: of the planned frames, how many are lost or damaged in the source; None if that
+    was not found out (absent, failed for another reason, a record made before it was counted).
     first_pts: PTS of its first frame, where the source has lost those that were planned before it.
     encoder: what encoded it; decoder: "cuda" where frames were decoded on a GPU.
     node: the machine that made it, and Ray's id of the node where there is one.
@@ -252,6 +254,7 @@ class ClipRecord(Value):
     status: ClipStatus
     failure: Failure | None = None
     errors: tuple[str, ...] = ()
+    damaged_frames: int | None = None
     location: str | None = None
     width: int = 0
     height: int = 0

@@ -31,7 +31,7 @@ __all__ = [
 ]
 
 _ROWS_A_GROUP = 5_000
-FORMAT = "2"  # of the tables; one of another format is made again from the records
+FORMAT = "3"  # of the tables; one of another format is made again from the records
 
 
 class Column(NamedTuple):
@@ -75,6 +75,11 @@ MANIFEST_COLUMNS: tuple[Column, ...] = (
     Column("end_pts_s", "float64", "end_pts in seconds of the video's own clock."),
     Column("duration_s", "float64", "Seconds from start_pts to end_pts."),
     Column("frames", "int64", "Frames in the clip's file; 0 if it has none."),
+    Column(
+        "damaged_frames",
+        "int64",
+        "Of its frames, those lost or damaged in the video; null if not found out.",
+    ),
     Column("fps", "float64", "Frames a second: frames / duration_s; null without a file."),
     Column("width", "int64", "Width of the clip's picture in pixels; 0 without a file."),
     Column("height", "int64", "Height of the clip's picture in pixels; 0 without a file."),
@@ -173,6 +178,7 @@ def clip_row(record: ClipRecord, origin: Origin, digest: str) -> dict[str, Any]:
         "end_pts_s": None if base is None else float(clip.end_pts * base),
         "duration_s": None if seconds is None else float(seconds),
         "frames": record.frames,
+        "damaged_frames": record.damaged_frames,
         "fps": float(record.frames / seconds) if seconds and record.frames else None,
         "width": record.width,
         "height": record.height,

@@ -24,6 +24,7 @@ __all__ = [
     "encode_command",
     "encoder_trial_command",
     "input_url",
+    "protocols",
     "seek_target",
     "trial_command",
 ]
@@ -45,11 +46,17 @@ def input_url(path: str) -> str:
     return f"file:{path}"
 
 
+def protocols(url: str) -> str:
+    """What may be used to read a source from `url`.
+
+    Remote sources come through a server of our own on loopback; no other protocol is needed.
+    """
+    return "file" if url.startswith("file:") else "http,tcp"
+
+
 def _input(url: str, *, threads: int, seek: Fraction | None) -> list[str]:
-    # Remote sources come through a server of our own on loopback; no other protocol is needed.
-    protocols = "file" if url.startswith("file:") else "http,tcp"
     place = [] if seek is None else ["-noaccurate_seek", "-seek_timestamp", "1", "-ss", _us(seek)]
-    allowed = ["-protocol_whitelist", protocols, "-format_whitelist", DEMUXERS]
+    allowed = ["-protocol_whitelist", protocols(url), "-format_whitelist", DEMUXERS]
     return ["-threads", str(threads), *place, *allowed, "-copyts", "-i", url]
 
 

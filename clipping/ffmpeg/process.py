@@ -20,9 +20,9 @@ from dataclasses import dataclass
 from threading import Event
 
 from clipping.errors import FailureKind, FfmpegError
+from clipping.ffmpeg.complaints import is_damage
 from clipping.ffmpeg.failures import classify, last_words
 from clipping.ffmpeg.memory import resident
-from clipping.ffmpeg.showinfo import is_damage
 
 __all__ = ["Finished", "Runner", "die_with_parent", "run"]
 
@@ -39,7 +39,7 @@ Runner = Callable[..., "Finished"]
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """A child that ended well: the end of its log, and how often a decoder complained."""
+    """A child that ended well: the end of its log, and how many lines of it tell of damage."""
 
     stderr: str
     damage: int

@@ -36,7 +36,7 @@ class EncodedSegment:
     places: offset and size of each packet in the file.
     container: the file, open as long as clips are cut from it (opening decodes a frame); None
     if it holds no video.
-    damaged: PTS of the frames that the source's decoder complained about.
+    damaged: PTS of the source's frames that are damaged.
     decoder: "cuda" if its frames were decoded on a GPU.
     """
 

@@ -1,45 +1,120 @@
-"""What of a clip the source has lost or damaged. Pure."""
+"""Which frames of a source are damaged, and what that means for a clip. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from bisect import bisect_left
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
 
-from clipping.errors import ClippingError, FailureKind
-from clipping.media.cut import EncodedSegment
 from clipping.models import Clip
 
-__all__ = ["damage_notes"]
+__all__ = ["CheckedPacket", "clip_damage", "damage_note", "damaged_frames"]
 
 
-def damage_notes(
-    clip: Clip,
-    held: Sequence[int],
-    stop_pts: int,
-    holding: Sequence[EncodedSegment],
-    keyframes: Sequence[int],
-    max_damage: float,
-) -> list[str]:
-    """What the record of a clip is to say of the source's damage; empty if there is none.
+@dataclass(frozen=True, slots=True)
+class CheckedPacket:
+    """What was found of one packet of the source.
 
-    held: source PTS of the frames that were encoded, of those before `stop_pts`; keyframes: of
-    the source. Raises ClippingError if more than `max_damage` of the clip is damaged.
+    clean_from: of a keyframe, PTS from which frames are whole when decoding begins there; None
+    if none is.
     """
-    lost = max(0, clip.frame_count - len(held))
-    spoilt = sum(1 for m in holding for p in m.damaged if clip.start_pts <= p < stop_pts)
-    damage = min(clip.frame_count, lost + spoilt)
-    note = f"{damage} of {clip.frame_count} frames are lost or damaged in the source"
-    if not held or damage / clip.frame_count > max_damage:
-        raise ClippingError(note, FailureKind.DAMAGED)
-    if damage:
-        return [note]
-    if _follows_damage(clip, holding, keyframes):
-        return ["its first frames are built on damaged ones before it in the source"]
-    return []
+
+    pts: int | None
+    is_key: bool
+    is_damaged: bool
+    clean_from: int | None = None
 
 
-def _follows_damage(
-    clip: Clip, holding: Sequence[EncodedSegment], keyframes: Sequence[int]
-) -> bool:
-    """Whether damage before the clip reaches into it: no keyframe stands between."""
-    before = [p for m in holding for p in m.damaged if p < clip.start_pts]
-    return bool(before) and not any(max(before) < k <= clip.start_pts for k in keyframes)
+def damaged_frames(
+    frames: Iterable[int],
+    lost: Iterable[int],
+    packets: Sequence[CheckedPacket],
+    times: Sequence[int],
+    longest: int,
+) -> frozenset[int]:
+    """Of the PTS in `frames`, those of frames that are damaged.
+
+    lost: PTS of frames that did not come out of the decoder; packets: in decoding order; times:
+    PTS of all frames of the source there, ascending; longest: what a frame may last, where no
+    next one says how long it does.
+
+    A picture that is built on a damaged one is damaged: everything from the damaged packet on
+    to the next keyframe, the pictures shown before that keyframe included (open GOP). Nothing
+    shown after a keyframe is built on what is shown before it, so that damage in pictures that
+    are decoded after it and shown before it ends there.
+    """
+    if not packets:
+        return frozenset(frames)
+    shown = _Shown(packets, times, longest)
+    found = list(packets)
+    for pts in lost:
+        for place in shown.places(pts):
+            found[place] = replace(found[place], is_damaged=True)
+    spoilt = _spread(found)
+    return frozenset(p for p in frames if any(spoilt[place] for place in shown.places(p)))
+
+
+class _Shown:
+    """Which packets a frame came of."""
+
+    def __init__(
+        self, packets: Sequence[CheckedPacket], times: Sequence[int], longest: int
+    ) -> None:
+        timed = sorted((p.pts, i) for i, p in enumerate(packets) if p.pts is not None)
+        self._pts = [pts for pts, _ in timed]
+        self._places = [place for _, place in timed]
+        self._every = range(len(packets))
+        self._next = dict(pairwise(times))
+        self._longest = longest
+
+    def places(self, pts: int) -> Sequence[int]:
+        """Positions of the packets shown from `pts` until the next frame.
+
+        Fields of one picture may have a packet each. Packets that are shown much later are of
+        frames that were lost before the source's frames were counted. Where no packet has such a
+        time, it is the last one before it; all packets, if they have no times at all.
+        """
+        if not self._pts:
+            return self._every
+        first = bisect_left(self._pts, pts)
+        end = min(self._next.get(pts, pts + 1), pts + self._longest)
+        stop = bisect_left(self._pts, end)
+        if first < stop:
+            return self._places[first:stop]
+        return [self._places[max(0, first - 1)]]
+
+
+def _spread(packets: Sequence[CheckedPacket]) -> list[bool]:
+    """Of each packet, whether it is damaged or built on one that is."""
+    ends: list[float] = []  # of each packet, PTS of the keyframe that ends its damage
+    following = float("inf")
+    for packet in reversed(packets):
+        ends.append(following)
+        if packet.is_key and packet.clean_from is not None:
+            following = packet.clean_from
+    ends.reverse()
+    spoilt: list[bool] = []
+    until, key, last = float("-inf"), float("-inf"), float("-inf")
+    for packet, end in zip(packets, ends, strict=True):
+        last = packet.pts if packet.pts is not None else last
+        if packet.is_key:
+            key = last
+        if packet.is_damaged:
+            until = max(until, key if last < key else end)
+        spoilt.append(packet.is_damaged or last < until)
+    return spoilt
+
+
+def clip_damage(frames: Iterable[int], held: Iterable[int], damaged: Iterable[int]) -> int:
+    """How many of a clip's frames are lost or damaged.
+
+    frames: PTS of the frames planned; held: of those encoded; damaged: of those damaged.
+    """
+    whole = set(held).difference(damaged)
+    return sum(1 for p in frames if p not in whole)
+
+
+def damage_note(clip: Clip, damage: int) -> str:
+    """What the record of a damaged clip says of it."""
+    return f"{damage} of {clip.frame_count} frames are lost or damaged in the source"

@@ -7,6 +7,7 @@ start in mid-GOP, hidden frames, no timestamps), the whole file is decoded for i
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -58,8 +59,9 @@ def probe(reading: Reading, binary: str) -> tuple[Source, FrameTimes]:
             raise SourceError(f"{file.key}: the video is encrypted (DRM)")
     except av.error.FFmpegError as error:
         raise _unreadable(file, error) from None
-    trial = _trial(reading, header["stream"], binary)
-    times, whole = _times(reading, header, packets, trial, binary)
+    trial, is_damaged = _trial(reading, header["stream"], binary)
+    trusted = _agree(packets, trial, header["time_base"], is_damaged=is_damaged)
+    times, whole = _times(reading, header, packets, trusted, binary)
     _refuse_eternity(file, times)
     video = _facts(header, packets, trial, times, whole)
     return Source(
@@ -226,7 +228,8 @@ def _audio_tracks(container: Any) -> Iterable[AudioTrack]:
         )
 
 
-def _trial(reading: Reading, stream: int, binary: str) -> Decoded:
+def _trial(reading: Reading, stream: int, binary: str) -> tuple[Decoded, bool]:
+    """What the first frames decode to, and whether the decoder calls them damaged."""
     file, trial = reading.file, Decoded()
     command = trial_command(binary, reading.url, stream, _TRIAL_FRAMES)
     try:
@@ -239,7 +242,30 @@ def _trial(reading: Reading, stream: int, binary: str) -> Decoded:
     if not trial.pts and not trial.untimed:
         words = last_words(finished.stderr) or "the decoder gave none"
         raise SourceError(f"{file.key}: no frame can be decoded ({words})")
-    return trial
+    return trial, finished.damage > 0
+
+
+def _agree(
+    packets: _Packets, trial: Decoded, time_base: Fraction, *, is_damaged: bool
+) -> FrameTimes | None:
+    """The frames' times as the packets tell them; None if the trial's frames have others.
+
+    What a decoder gives no frame for and complains of is damage: it has a time all the same,
+    unless it is shown before the first keyframe.
+    """
+    if not packets.pts or packets.untimed or not packets.starts_with_key or trial.untimed:
+        return None
+    times = FrameTimes.of(packets.pts, packets.keys, packets.last[1], time_base)
+    if times.repeated:
+        # Two packets of one time may be two frames, two fields of one, or one that is not shown.
+        return None
+    if sorted(trial.pts) == list(times.pts[: len(trial.pts)]):
+        return times
+    found = sorted(set(trial.pts))
+    lost = set(times.pts[: bisect_right(times.pts, found[-1])]).difference(found)
+    if not is_damaged or not lost or not set(found) <= set(times.pts):
+        return None
+    return times if min(lost) >= packets.keys[0] else None
 
 
 def decoded_times(command: list[str], what: str, run: process.Runner) -> Decoded:
@@ -253,7 +279,7 @@ def _times(
     reading: Reading,
     header: dict[str, Any],
     packets: _Packets,
-    trial: Decoded,
+    trusted: FrameTimes | None,
     binary: str,
 ) -> tuple[FrameTimes, Decoded | None]:
     """The frame times, and what decoding the whole source told, where that was needed for them."""
@@ -265,13 +291,8 @@ def _times(
             f"{file.key}: timestamps jump back by {seconds:.3f} s in mid-file (joined recordings?);"
             " remux it into one timeline first"
         )
-    if packets.pts and not packets.untimed and packets.starts_with_key:
-        last = packets.last[1]
-        times = FrameTimes.of(packets.pts, packets.keys, last, time_base)
-        expected = list(times.pts[: len(trial.pts)])
-        # Two packets of one time may be two frames, two fields of one, or one that is not shown.
-        if sorted(trial.pts) == expected and not trial.untimed and not times.repeated:
-            return times, None
+    if trusted is not None:
+        return trusted, None
     command = decode_command(binary, reading.url, header["stream"], threads=1)
     try:
         whole = decoded_times(command, f"decoding {file.key} for its frame times", reading.run)

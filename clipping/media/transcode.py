@@ -20,7 +20,7 @@ import av.error
 from clipping.errors import ClippingError, FailureKind, FfmpegError, VerificationError
 from clipping.media.audio import Sound, open_sound
 from clipping.media.cut import EncodedSegment, write_clip
-from clipping.media.damage import damage_notes
+from clipping.media.damage import clip_damage, damage_note
 from clipping.media.method import Job, Method
 from clipping.models import Chunk, Clip, ClipRecord, ClipStatus, Failure
 from clipping.plan.frame_times import unpack
@@ -127,7 +127,8 @@ class _Work:
         # Of all that hold its frames, those that are done already too: the same halves as ever.
         holding = [clip for clip in group if segment.overlaps(clip)]
         if len(holding) == 1:
-            yield _failed(holding[0], error)
+            is_damage = error.kind is FailureKind.DAMAGED
+            yield _failed(holding[0], error, holding[0].frame_count if is_damage else None)
             return
         half = (len(holding) + 1) // 2
         for part in (holding[:half], holding[half:]):
@@ -148,8 +149,14 @@ class _Work:
             if segment.overlaps(clip) and isinstance(encoded, EncodedSegment)
         ]
         path = self.job.scratch / f"{clip.id}.mp4"
+        frames = self._frames(clip)
+        held = [p for m in holding for p in m.held(frames[0], frames[-1] + 1)]
+        damage = clip_damage(frames, held, [p for m in holding for p in m.damaged])
+        if not held or damage / clip.frame_count > self.job.recipe.max_damage:
+            note = f"{damage_note(clip, damage)} (max_damage is {self.job.recipe.max_damage:g})"
+            return _failed(clip, ClippingError(note, FailureKind.DAMAGED), damage)
         try:
-            draft = self._cut(clip, holding, path)
+            draft = self._cut(clip, holding, held, damage, path)
             return self.publish(draft, path)
         except ClippingError as error:
             if not error.kind.is_clips_own:
@@ -158,16 +165,27 @@ class _Work:
         finally:
             path.unlink(missing_ok=True)
 
-    def _cut(self, clip: Clip, holding: Sequence[EncodedSegment], path: Path) -> ClipRecord:
+    def _frames(self, clip: Clip) -> Sequence[int]:
+        """PTS of the frames planned for a clip."""
+        first = self.chunk.first_frame
+        return unpack(self.chunk.frame_pts)[clip.start_frame - first : clip.end_frame - first]
+
+    def _cut(
+        self,
+        clip: Clip,
+        holding: Sequence[EncodedSegment],
+        held: Sequence[int],
+        damage: int,
+        path: Path,
+    ) -> ClipRecord:
+        """A clip's file and draft record; `held`: PTS of its frames; `damage`: how many are bad."""
         job, video = self.job, self.chunk.source.video
         pts = unpack(self.chunk.frame_pts)
         beyond = clip.end_frame - self.chunk.first_frame
         next_pts = pts[beyond] if beyond < len(pts) else video.end_pts
-        stop_pts = pts[beyond - 1] + 1
-        held = [p for m in holding for p in m.held(clip.start_pts, stop_pts)]
-        keyframes = unpack(self.chunk.keyframes)
-        errors = damage_notes(clip, held, stop_pts, holding, keyframes, job.recipe.max_damage)
-        repeated = sum(clip.start_pts <= p < stop_pts for p in unpack(self.chunk.repeated))
+        errors = [damage_note(clip, damage)] if damage else []
+        shown = (clip.start_pts, self._frames(clip)[-1] + 1)
+        repeated = sum(shown[0] <= p < shown[1] for p in unpack(self.chunk.repeated))
         if repeated:
             errors.append(f"{count(repeated, 'frame')} with the timestamp of another left out")
         if self.no_sound:
@@ -182,6 +200,7 @@ class _Work:
             clip=clip,
             status=ClipStatus.WRITTEN,
             errors=tuple(errors),
+            damaged_frames=damage,
             width=width,
             height=height,
             frames=len(held),
@@ -251,9 +270,13 @@ def _drop_passed(done: Sequence[EncodedSegment | ClippingError], waiting: Sequen
             outcome.remove()
 
 
-def _failed(clip: Clip, error: ClippingError) -> ClipRecord:
+def _failed(clip: Clip, error: ClippingError, damage: int | None = None) -> ClipRecord:
     return ClipRecord(
-        clip=clip, status=ClipStatus.FAILED, failure=Failure.of(error), errors=(error.message,)
+        clip=clip,
+        status=ClipStatus.FAILED,
+        failure=Failure.of(error),
+        errors=(error.message,),
+        damaged_frames=damage,
     )
 
 

@@ -143,7 +143,8 @@ class Tally:
         if record.status is ClipStatus.WRITTEN:
             self.written += 1
             self.bytes_written += record.bytes
-            self.damaged += bool(record.errors)
+            unknown = record.damaged_frames is None  # an old record: there is what it says
+            self.damaged += bool(record.errors if unknown else record.damaged_frames)
             self.encoders[record.encoder or "unknown"] += 1
         elif record.status is ClipStatus.FAILED:
             self.failed += 1

@@ -22,7 +22,9 @@ from clipping.storage.outputs import open_output
 
 pytestmark = pytest.mark.corpus
 
-RECIPE = Recipe(clip_len_s=2, clip_stride_s=1.5, min_clip_length_s=0, preset="ultrafast")
+RECIPE = Recipe(
+    clip_len_s=2, clip_stride_s=1.5, min_clip_length_s=0, preset="ultrafast", max_damage=1
+)
 EXECUTION = Execution(verify="decode", stall_timeout_s=60)
 LECTURE = "lecture_122s_1080p30.mp4"
 

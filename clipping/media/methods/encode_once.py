@@ -1,7 +1,8 @@
 """Encode each segment once, with an IDR at every clip boundary.
 
 Frames that a damaged source does not give are told apart from a mistake of ours by decoding the
-stretch a second time, from the start of the file.
+stretch a second time, from the start of the file. Where the decoder complained or frames are lost,
+`media.packet_check` finds the frames that are damaged.
 """
 
 from __future__ import annotations
@@ -16,13 +17,14 @@ from typing import TypeVar
 
 from clipping.config.execution import Execution
 from clipping.errors import ClippingError, FailureKind, FfmpegError, VerificationError
-from clipping.ffmpeg.commands import decode_command, encode_command, seek_target
+from clipping.ffmpeg.commands import decode_command, encode_command
 from clipping.ffmpeg.encoders import rate_for_frames
 from clipping.ffmpeg.filters import Picture, cpu_picture, gpu_picture
 from clipping.ffmpeg.memory import alone_if_large
 from clipping.ffmpeg.showinfo import Decoded
 from clipping.media.cut import EncodedSegment
 from clipping.media.method import Job
+from clipping.media.packet_check import check_frames
 from clipping.media.probe import decoded_times
 from clipping.media.verify import decode_clip, verify_clip
 from clipping.models import Chunk, Clip
@@ -116,27 +118,41 @@ class EncodeOnce:
             if encoded is not None:
                 return encoded
         encoded, complaints = self._encode(segment, threads, from_start=False)
-        exact = sorted(encoded.pts) == list(segment.pts)
-        if exact and not complaints:
+        if sorted(encoded.pts) != list(segment.pts):
+            encoded, complaints = self._settled(segment, threads, encoded, complaints)
+        lost = _lost(segment, encoded)
+        if not lost and not complaints:
             return encoded
-        # Either the source is damaged here or the seek came too late: decode it again, in the
-        # second case from the start of the file, and believe what two decodes agree on.
-        decoded = self._decode_again(segment, from_start=not exact)
-        given = _presented(decoded.pts, segment)
+        found = check_frames(self.job, self.chunk, segment, lost)
+        if not found.begins_whole:
+            encoded, complaints = self._encode(segment, threads, from_start=True)
+            lost = _lost(segment, encoded)
+            if not lost and not complaints:
+                return encoded
+            found = check_frames(self.job, self.chunk, segment, lost, from_start=True)
+        return replace(encoded, damaged=found.damaged)
+
+    def _settled(
+        self, segment: Segment, threads: int, encoded: EncodedSegment, complaints: int
+    ) -> tuple[EncodedSegment, int]:
+        """The segment if frames were missing, and how often the decoder complained.
+
+        Either the source has lost them or the seek came too late: a decode from the start of
+        the file tells. Raises ClippingError if there are none, or if it cannot be settled.
+        """
+        given = _presented(self._decode_again(segment).pts, segment)
         if sorted(encoded.pts) != given:
-            encoded, _ = self._encode(segment, threads, from_start=True)
-        if sorted(encoded.pts) != given:
+            encoded, complaints = self._encode(segment, threads, from_start=True)
+        frames = f"frames {segment.first_frame} to {segment.end_frame - 1}"
+        # A decoder may make up other frames each time of what it cannot decode; it says so.
+        if sorted(encoded.pts) != given and not complaints:
             raise VerificationError(
-                f"frames {segment.first_frame} to {segment.end_frame - 1}: decoding them twice"
-                f" gave {len(encoded.pts)} and {len(given)} frames"
+                f"{frames}: decoding them twice gave {len(encoded.pts)} and {len(given)} frames"
             )
-        if not given:
-            raise ClippingError(
-                f"none of the frames {segment.first_frame} to {segment.end_frame - 1} can be"
-                " decoded",
-                FailureKind.DAMAGED,
-            )
-        return replace(encoded, damaged=frozenset(decoded.damaged))
+        if not encoded.pts:
+            message = f"none of the {frames} can be decoded"
+            raise ClippingError(message, FailureKind.DAMAGED)
+        return encoded, complaints
 
     def prove(self, path: Path, clip: Clip, time_line: TimeLine) -> None:
         """Raise VerificationError unless the file is the clip with the frames of `time_line`."""
@@ -226,15 +242,14 @@ class EncodeOnce:
         on_frames(segment.frame_count)
         return EncodedSegment.read(segment, path, video, finished.seconds), finished.damage
 
-    def _decode_again(self, segment: Segment, *, from_start: bool) -> Decoded:
-        """What decoding alone gives up to the segment's end, and what the decoder says of it."""
+    def _decode_again(self, segment: Segment) -> Decoded:
+        """What decoding from the start of the file gives, up to the segment's end."""
         video = self.chunk.source.video
         command = decode_command(
             self.job.binary,
             self.job.reading.url,
             video.stream,
             threads=1,
-            seek=None if from_start else seek_target(segment.seek, video),
             end_pts=segment.ranges[-1][1] if video.in_order else None,
         )
         what = f"decoding frames {segment.first_frame} to {segment.end_frame - 1} again"
@@ -245,6 +260,11 @@ class EncodeOnce:
             if not error.kind.is_clips_own:
                 raise
             return Decoded()  # ffmpeg's way to say that there is no frame
+
+
+def _lost(segment: Segment, encoded: EncodedSegment) -> list[int]:
+    """PTS of the segment's frames that did not come out of the decoder."""
+    return sorted(set(segment.pts).difference(encoded.pts))
 
 
 def _presented(pts: Sequence[int], segment: Segment) -> list[int]:
