@@ -61,7 +61,8 @@ def complaints(row: dict[str, str], probed: ProbedSource, chunks: list[ChunkReco
     written = [c for c in clips if c.status is ClipStatus.WRITTEN]
     failed = [c for c in clips if c.status is ClipStatus.FAILED]
     found: list[str] = []
-    told = probed.failure or failed or (probed.source and probed.source.warnings)
+    noted = any(c.errors for c in clips) or (probed.source and probed.source.warnings)
+    told = probed.failure or failed or noted
     if expected.startswith("clear error") and not expected.startswith(NO_DECODER_EXPECTED):
         # What a decoder finds nothing wrong with cannot be told; the video's other clips are.
         garbage = [] if any(c.errors for c in clips) else written
