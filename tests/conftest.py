@@ -43,7 +43,7 @@ class _BesideEachOther(LoadScopeScheduling):
     """
 
     def _split_scope(self, nodeid: str) -> str:
-        file = Path(nodeid.split("::")[0])
+        file = Path(nodeid.split("::", maxsplit=1)[0])
         folder = "/".join(file.parts[:2])
         is_together = folder in ("tests/integration", "tests/packaging") and file.name not in _LIGHT
         return folder if is_together else str(file)
