@@ -50,11 +50,14 @@ class LocalServer:
     """
 
     def __init__(self, on_lost: Callable[[str], None] | None = None) -> None:
+        self._on_lost = on_lost
+        self._begin()
+
+    def _begin(self) -> None:
         self.answered = False
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port: int = probe.getsockname()[1]
-        self._on_lost = on_lost
         self._stopping = threading.Event()
         self._said: deque[str] = deque(maxlen=_TAIL_LINES)
         self._process = self._start()
@@ -112,23 +115,37 @@ class LocalServer:
         return f"http://127.0.0.1:{self.port}/api"
 
     def wait(self) -> None:
-        """Return when it answers. Raises ClippingError with its last words if it does not."""
+        """Return when it answers; one that does not in time is started once more.
+
+        Raises ClippingError with its last words if it ended, or gave no answer twice.
+        """
+        for last_try in (False, True):
+            if self._answers():
+                return
+            code = self._process.poll()
+            self.stop()
+            self._watching.join(timeout=_STOP_SECONDS)
+            if code is not None:
+                why = why_ended(list(self._said), code)
+                raise ClippingError(f"Prefect's local server does not start: {why}")
+            if not last_try:
+                self._begin()
+        raise ClippingError(
+            f"Prefect's local server does not start: no answer in {_START_SECONDS:g} s, twice;"
+            " the machine may be too busy: try again",
+            FailureKind.TIMED_OUT,
+        )
+
+    def _answers(self) -> bool:
         deadline = time.monotonic() + _START_SECONDS
         while time.monotonic() < deadline and self._process.poll() is None:
             try:
                 with urllib.request.urlopen(f"{self.url}/health", timeout=5):  # noqa: S310
                     self.answered = True
-                    return
+                    return True
             except (urllib.error.URLError, OSError):
                 time.sleep(0.1)
-        code = self._process.poll()
-        self.stop()
-        self._watching.join(timeout=_STOP_SECONDS)
-        if code is None:
-            busy = f"no answer in {_START_SECONDS:g} s; the machine may be too busy: try again"
-            raise ClippingError(f"Prefect's local server does not start: {busy}")
-        why = why_ended(list(self._said), code)
-        raise ClippingError(f"Prefect's local server does not start: {why}")
+        return False
 
     def stop(self) -> None:
         """End it."""

@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import os
 import socket
+import subprocess
 import tempfile
 from pathlib import Path
 
+import psutil
 import pytest
 
-from clipping.errors import ClippingError
-from clipping.orchestration.local_server import require_answer, why_ended, writable_home
+from clipping.errors import ClippingError, FailureKind
+from clipping.orchestration import local_server
+from clipping.orchestration.local_server import (
+    LocalServer,
+    require_answer,
+    why_ended,
+    writable_home,
+)
 
 # What a real server said, shortened: the database of a newer version, none at all, no room.
 NEWER = """
@@ -91,3 +99,25 @@ def test_a_configured_server_that_is_not_there_is_told_before_ray_is_started() -
         require_answer(url)
     assert url in raised.value.message
     assert "unset PREFECT_API_URL" in raised.value.message
+
+
+def test_a_server_without_an_answer_is_started_once_more(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A busy machine may need the second try; after that one line says so, and none is left."""
+    monkeypatch.setenv("PREFECT_HOME", str(tmp_path))
+    monkeypatch.setattr(local_server, "_START_SECONDS", 0.05)
+    started: list[int] = []
+    begin = LocalServer._start  # pyright: ignore[reportPrivateUsage]
+
+    def start(self: LocalServer) -> subprocess.Popen[str]:
+        process = begin(self)
+        started.append(process.pid)
+        return process
+
+    monkeypatch.setattr(LocalServer, "_start", start)
+    with pytest.raises(ClippingError, match=r"no answer in 0.05 s, twice") as caught:
+        LocalServer().wait()
+    assert caught.value.kind is FailureKind.TIMED_OUT
+    assert len(set(started)) == 2
+    assert not any(psutil.pid_exists(pid) for pid in started)
