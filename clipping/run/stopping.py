@@ -29,15 +29,38 @@ __all__ = [
 GO_ON = "What is finished stays; run the same command again to go on."
 
 _SIGNALS = (signal.SIGTERM, signal.SIGHUP)
+_REPEAT_AFTER_S = 0.1
+_MOST_REPEATS = 5
 _asked = False
+_repeats = 0
 _received: int | None = None
 
 
 def interrupt_on_signals() -> None:
     """From now on these signals raise KeyboardInterrupt; one that is ignored (nohup) stays so."""
     global _asked
-    _asked = True
+    if not _asked:
+        _asked = True
+        before = sys.unraisablehook
+        sys.unraisablehook = lambda told: None if _is_repeated(told) else before(told)
     keep_interrupting()
+
+
+def _is_repeated(told: sys.UnraisableHookArgs) -> bool:
+    """Whether an interrupt was swallowed, so that the signal is sent once more.
+
+    What Python calls between two steps (around a fork, when an object ends) cannot be interrupted:
+    it reports the exception, and the program would go on as if nobody had pressed Ctrl-C.
+    """
+    global _received, _repeats
+    if told.exc_type is not KeyboardInterrupt or _repeats == _MOST_REPEATS:
+        return False
+    _repeats += 1
+    number, _received = _received or signal.SIGINT, None
+    again = threading.Timer(_REPEAT_AFTER_S, os.kill, (os.getpid(), number))
+    again.daemon = True
+    again.start()
+    return True
 
 
 def keep_interrupting() -> None:
