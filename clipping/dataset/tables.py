@@ -35,7 +35,10 @@ __all__ = ["SUPERSEDED", "HeldSource", "HeldTables"]
 SUPERSEDED = "superseded"
 _HEX = "0123456789abcdef"  # a clip's id begins with one of these
 _MANY = 10_000  # clips, from which on their listing is taken apart
-_ROW = ("source", "clip", "status", "bytes", "errors", "encoder", "source_uri", "count")
+_ROW = (
+    *("source", "clip", "status", "bytes", "errors", "damaged_frames"),
+    *("encoder", "source_uri", "count"),
+)
 _SOURCE = (
     *("source", "source_uri", "source_fingerprint", "recipe_digest", "status", "record"),
     *("chunks", "clips", "bytes", "complete"),
@@ -280,7 +283,9 @@ class HeldTables:
     def _read_rows(self, group: Any) -> None:
         columns = [group[name].to_pylist() for name in _ROW]
         sources, sizes, unaccounted = self.sources, self.sizes, self.unaccounted
-        for key, clip, status, size, errors, encoder, uri, many in zip(*columns, strict=True):
+        for key, clip, status, size, errors, damaged, encoder, uri, many in zip(
+            *columns, strict=True
+        ):
             file = clip_file(clip)
             unaccounted.discard(file)
             if status == SUPERSEDED:
@@ -292,7 +297,8 @@ class HeldTables:
             source.counted_size += size
             if status == ClipStatus.WRITTEN:
                 source.written += 1
-                source.damaged += errors is not None
+                # None: an old record, of which there is what it says.
+                source.damaged += errors is not None if damaged is None else damaged > 0
                 source.encoders[encoder] = source.encoders.get(encoder, 0) + 1
                 source.is_missing |= sizes.get(file) != size
             elif status == ClipStatus.FAILED:

@@ -44,7 +44,7 @@ def closing_lines(tally: Tally, config: RunConfig) -> list[str]:
     lines = [*summary_lines(tally, config.output)]
     if tally.empty:
         why = config.recipe.span_source.why_none()
-        lines.append(f"{count(tally.empty, 'video')} gave no clip: {why}")
+        lines.append(f"{count(tally.empty, 'video')} gave no clip: {why} (see {FAILURES})")
     if tally.absent:
         lines.append(absent(tally.absent, tally.stretches))
     if tally.damaged:

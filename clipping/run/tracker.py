@@ -158,6 +158,11 @@ class Tracker:
         recipe, source = self.config.recipe, probed.source
         assert source is not None
         video, key = source.video, source.file.key
+        chunks = plan_chunks(probed, recipe, self.config.execution.num_clips_per_chunk)
+        if not chunks:
+            reason = f"lasts {float(video.duration):.3f} s, {recipe.span_source.why_none()}"
+            self._end_source(self._source_record(source.file, SourceStatus.EMPTY, reason=reason))
+            return []
         for warning in source.warnings:
             self.tally.add_warning(f"{key}: {warning}")
         if recipe.use_input_bit_rate and video.bit_rate_estimated:
@@ -165,11 +170,6 @@ class Tracker:
                 f"{key}: its header gives no bit rate; {video.bit_rate} bit/s, from the size of"
                 " its video packets and its duration, is aimed at"
             )
-        chunks = plan_chunks(probed, recipe, self.config.execution.num_clips_per_chunk)
-        if not chunks:
-            reason = f"lasts {float(video.duration):.3f} s, {recipe.span_source.why_none()}"
-            self._end_source(self._source_record(source.file, SourceStatus.EMPTY, reason=reason))
-            return []
         clips = self.tally.add_planned(clip for chunk in chunks for clip in chunk.clips)
         self._underway[key] = _Underway(source, len(chunks), clips, len(chunks))
         waiting: list[Waiting] = []
@@ -292,8 +292,6 @@ class Tracker:
             tally.empty += 1
             tally.empty_before += before
             tally.reasons_empty[self.config.recipe.span_source.why_none()] += 1
-            if record.reason:
-                tally.add_warning(f"{record.key}: no clips: {record.reason}")
         else:
             tally.add_failed_source(record.key, record.failure, before=before)
 

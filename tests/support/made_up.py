@@ -1,6 +1,7 @@
 """Runs without ffmpeg: the product's own listing, planning, records and tables; tiny clips.
 
-A video is a file whose length in bytes is its length in seconds; one called `bad…` fails.
+A video is a file whose length in bytes is its length in seconds; one called `bad…` fails. Of each
+video's clips the second is damaged, and the third has a note about its sound.
 """
 
 from __future__ import annotations
@@ -125,6 +126,8 @@ def _made(chunk: Chunk, config: RunConfig, output: Output, scratch: Path) -> Chu
         draft = ClipRecord(
             clip=clip, status=ClipStatus.WRITTEN, frames=clip.frame_count, width=64, height=48,
             video_codec="h264", encoder=config.recipe.encoder,
+            damaged_frames=int(clip.number == 1),
+            errors={1: ("1 of 10 frames is damaged",), 2: ("without sound",)}.get(clip.number, ()),
         )  # fmt: skip
         made.append(sink.add(draft, file))
     return sink.commit(made, Effort(0.1, sum(r.frames for r in made), float(len(made))))

@@ -172,6 +172,7 @@ def test_nothing_to_do_reads_no_record_and_publishes_nothing(
         tally, holding = made_up_run([a], out, tmp_path)
     assert (tally.planned, tally.written, tally.reused, tally.chunks) == (12, 12, 12, first.chunks)
     assert (tally.bytes_written, tally.encoders) == (first.bytes_written, first.encoders)
+    assert tally.damaged == first.damaged == 2
     assert tally.problems() == []
     assert len(tally.rows) == 12
     assert holding.clips == 12
@@ -179,6 +180,7 @@ def test_nothing_to_do_reads_no_record_and_publishes_nothing(
     (out / "manifest.parquet").unlink()
     by_records, _ = made_up_run([a], out, tmp_path)
     assert by_records.bytes_written == tally.bytes_written
+    assert by_records.damaged == 2
     assert sum(statuses(out).values()) == 12
 
 
