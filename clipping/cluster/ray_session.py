@@ -10,6 +10,7 @@ import shutil
 import socket
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Generator, Iterable
 from pathlib import Path
 from typing import Any, cast
@@ -31,17 +32,25 @@ __all__ = ["connected", "start", "stop", "survey", "watched"]
 # Chunks pass small values only; the default of a third of the memory is for others.
 _OBJECT_STORE_BYTES = 128 * 1024 * 1024
 _CONNECT_SECONDS = 5.0
+# Addresses that Ray looks up itself.
+_BY_RAYS_OWN_FILE = ("auto", "local")
 _PLENTY = 1000
 # What the nodes of a cluster import: their own version of this package may be another one.
 _PACKAGE = Path(__file__).resolve().parent.parent
 # Without either of these two, a Ray is dead.
 _VITAL = ("gcs_server", "raylet")
 _LOOK_EVERY = 0.5
+# A head that is started again within Ray's own minute is joined again; just before that minute is
+# over, after which Ray ends this process without a word of what is to be done, we do.
+_CALL_EVERY = 5.0
+_SILENT_SECONDS = 50.0
 _TIMED_OUT = (TimeoutError, ConnectionError)
 _LITTLE_ROOM = 200 * 1024 * 1024
 _LITTLE_MEMORY = 1024 * 1024 * 1024
 # Of the local Ray that we started, if it is one.
 _vital: dict[str, psutil.Process] = {}
+# Where the cluster that we joined answers, if it is one.
+_joined: list[tuple[str, int]] = []
 
 
 def start(
@@ -78,6 +87,8 @@ def start(
                 f"the Ray cluster at {address} cannot be joined: {reason}. If it asks for a"
                 " token, set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN or RAY_AUTH_TOKEN_PATH"
             ) from None
+        if address not in _BY_RAYS_OWN_FILE:
+            _joined[:] = [_host_and_port(address)]
         if not verbose:
             quiet_lost_nodes()
         return True
@@ -167,18 +178,32 @@ def hardship() -> str:
 
 @contextlib.contextmanager
 def watched(on_death: Callable[[str], None]) -> Generator[None]:
-    """Have `on_death` called, in a thread of ours, when the local Ray that we started dies.
+    """Have `on_death` called, in a thread of ours, when the Ray that we started or joined dies.
 
-    Whoever calls into Ray then waits for a minute, after which Ray ends this process.
+    Whoever calls into Ray then waits for a minute, after which Ray ends this process. Of a local
+    Ray its processes are looked at; a cluster's head has not answered for 50 s.
     """
     done = threading.Event()
 
     def watch() -> None:
+        heard = called = time.monotonic()
         while not done.wait(_LOOK_EVERY):
             for name, process in list(_vital.items()):
                 if not _is_alive(process) and not done.is_set():
                     on_death(f"Ray died: its process {name} is gone, killed or out of memory")
                     return
+            if not _joined or time.monotonic() - called < _CALL_EVERY:
+                continue
+            called = time.monotonic()
+            if _connects(*_joined[0]) is None:
+                heard = called
+            elif called - heard >= _SILENT_SECONDS and not done.is_set():
+                host, port = _joined[0]
+                on_death(
+                    f"the head of the Ray cluster at {host}:{port} does not answer any more; see"
+                    " that it runs"
+                )
+                return
 
     context = contextvars.copy_context()  # Prefect keeps its settings there
     threading.Thread(target=context.run, args=(watch,), daemon=True, name="ray").start()
@@ -222,20 +247,34 @@ def connected(
 def stop() -> None:
     """Leave Ray, and end it if it is a local one."""
     _vital.clear()
+    _joined.clear()
     ray.shutdown()
 
 
 def _answers(address: str) -> None:
     """Ray waits for minutes for an address that is not there; a TCP connect tells at once."""
-    if address in ("auto", "local"):
+    if address in _BY_RAYS_OWN_FILE:
         return
-    host, _, port = address.removeprefix("ray://").partition(":")
-    number = port or ("10001" if address.startswith("ray://") else "6379")
     try:
-        with socket.create_connection((host, int(number)), timeout=_CONNECT_SECONDS):
-            return
-    except (OSError, ValueError) as error:
+        error = _connects(*_host_and_port(address))
+    except ValueError as not_a_number:
+        error = not_a_number
+    if error is not None:
         raise UsageError(f"no Ray cluster answers at {address}: {error}") from None
+
+
+def _host_and_port(address: str) -> tuple[str, int]:
+    host, _, port = address.removeprefix("ray://").partition(":")
+    return host, int(port or ("10001" if address.startswith("ray://") else "6379"))
+
+
+def _connects(host: str, port: int) -> Exception | None:
+    """Why nothing answers there; None if something does."""
+    try:
+        with socket.create_connection((host, port), timeout=_CONNECT_SECONDS):
+            return None
+    except (OSError, OverflowError) as error:
+        return error
 
 
 def survey() -> Cluster:

@@ -18,7 +18,7 @@ from clipping.errors import ClippingError
 from clipping.run.stopping import GO_ON, end_now
 from clipping.storage.outputs import Output
 
-__all__ = ["end_without_ray", "telling_of_a_dead_run"]
+__all__ = ["end_without_ray", "known_to_the_next", "tell_of_a_dead_run"]
 
 _TELL_SECONDS = 10.0
 
@@ -43,23 +43,32 @@ def _tell(flow_run_id: Any, message: str) -> None:
         client.set_flow_run_state(UUID(str(flow_run_id)), state, force=True)
 
 
-@contextmanager
-def telling_of_a_dead_run(output: Output, name: str) -> Generator[None]:
-    """Mark the flow run that died over `output` as Crashed, and leave our own id for the next one.
+def tell_of_a_dead_run(output: Output, name: str) -> None:
+    """Mark the flow run that died over `output` as Crashed. Raises StorageError.
 
-    To be entered while the output is held for this run alone: whoever left an id there then, in
-    the file `name`, is dead. Prefect's record would say Running for ever.
+    To be called while the output is held for this run alone: whoever left an id then, in the file
+    `name`, is dead, or has not reached the store for so long that its lease is ours. Prefect's
+    record would say Running for ever.
     """
-    mine = str(flow_run.get_id() or "")
     before = (output.read_text(name) or "").strip()
-    if before and before != mine:
+    if before and before != _mine():
         _mark_crashed(before)
-    output.write_text(name, mine)
+        output.remove(name)
+
+
+@contextmanager
+def known_to_the_next(output: Output, name: str) -> Generator[None]:
+    """Leave our flow run's id in the file `name` meanwhile. Raises StorageError."""
+    output.write_text(name, _mine())
     try:
         yield
     finally:
         with suppress(ClippingError):
             output.remove(name)
+
+
+def _mine() -> str:
+    return str(flow_run.get_id() or "")
 
 
 def _mark_crashed(flow_run_id: str) -> None:

@@ -2,7 +2,7 @@
 
 import time
 import uuid
-from contextlib import nullcontext
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -24,7 +24,11 @@ from clipping.ffmpeg.binary import ffmpeg_path, ffmpeg_version
 from clipping.models import SourceFile
 from clipping.orchestration import WORKER_MODULES
 from clipping.orchestration.artifacts import ProgressArtifact
-from clipping.orchestration.last_words import end_without_ray, telling_of_a_dead_run
+from clipping.orchestration.last_words import (
+    end_without_ray,
+    known_to_the_next,
+    tell_of_a_dead_run,
+)
 from clipping.orchestration.local_server import shared_with_workers
 from clipping.orchestration.scheduler import Scheduler
 from clipping.orchestration.task_window import TaskWindow
@@ -33,7 +37,6 @@ from clipping.run.progress import Snapshot, View
 from clipping.run.summary import verdict
 from clipping.run.tally import Tally
 from clipping.run.tracker import Tracker
-from clipping.storage.addresses import is_remote
 
 __all__ = ["ClipRun"]
 
@@ -53,16 +56,16 @@ class ClipRun:
         execution = self.config.execution
         with prepared(self.config) as work:
             assert work.earlier.tables is not None
-            # What holds a store's output is a lease, from whose age nothing is certain.
-            far = is_remote(self.config.output)
-            telling = telling_of_a_dead_run(work.earlier.output, run_name(execution.shard))
+            output, name = work.earlier.output, run_name(execution.shard)
+            tell_of_a_dead_run(output, name)
             with (
-                nullcontext() if far else telling,
+                ExitStack() as stack,
                 Coverage(work.earlier.tables, work.earlier.recipe_digest) as manifest,
             ):
                 tracker = Tracker(self.config, work.earlier, self.tally, manifest)
                 waiting = tracker.sort_out(work.found)
                 if waiting:
+                    stack.enter_context(known_to_the_next(output, name))
                     # Known before anything is spent: no ffmpeg, no encoder, no node that fits.
                     ffmpeg_version(ffmpeg_path(execution.ffmpeg_binary))
                     require_here(self.config)

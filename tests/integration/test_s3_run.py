@@ -8,9 +8,12 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.sorting import FlowRunSort
 
 from clipping.storage import object_store
 from tests.support.bucket import exact_clips, put_videos
@@ -86,6 +89,7 @@ def test_killed_in_the_middle_and_run_again(
     home: dict[str, str], s3: S3, prefect_server: str, tmp_path: Path
 ) -> None:
     """Every object is whole after SIGKILL; the next run is let in at once and makes the rest."""
+    began = datetime.now(UTC)
     put_videos(tmp_path, 4)
     s3.fault = lambda seen: "slow" if seen.range and "/in/" in seen.path else ""
     run = command(
@@ -112,6 +116,15 @@ def test_killed_in_the_middle_and_run_again(
     after = {o.uri: o.tag for o in object_store.listing("s3://videos/out/clips/")}
     proved = {u for u in before if after[u] == before[u]}
     assert len(before) - len(proved) <= 2, "at most the clips whose record was under way"
+    assert states_since(began) == ["COMPLETED", "CRASHED"], "the killed run is not Running for ever"
+
+
+def states_since(moment: datetime) -> list[str]:
+    """The states of the flow runs that the server has since then, sorted."""
+    with get_client(sync_client=True) as client:
+        runs = client.read_flow_runs(sort=FlowRunSort.START_TIME_DESC)
+    since = [run for run in runs if run.start_time and run.start_time >= moment]
+    return sorted(run.state_type.name for run in since if run.state_type)
 
 
 def published(seen: list[Seen]) -> int:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import socket
+import threading
+import time
 from typing import Any
 
 import pytest
@@ -62,3 +65,30 @@ def test_a_folder_that_ray_cannot_use_is_not_tried_twice(
     with pytest.raises(UsageError, match="RAY_TMPDIR names another folder"):
         ray_session.start("")
     assert len(starts) == 1
+
+
+def test_a_cluster_whose_head_falls_silent_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In plain words, and before Ray ends this process with its own; not for a short silence."""
+    monkeypatch.setattr(ray_session, "_LOOK_EVERY", 0.01)
+    monkeypatch.setattr(ray_session, "_CALL_EVERY", 0.02)
+    monkeypatch.setattr(ray_session, "_SILENT_SECONDS", 1.0)
+    said: list[str] = []
+    told = threading.Event()
+
+    def on_death(reason: str) -> None:
+        said.append(reason)
+        told.set()
+
+    head = socket.create_server(("127.0.0.1", 0))
+    port = head.getsockname()[1]
+    monkeypatch.setattr(ray_session, "_joined", [("127.0.0.1", port)])
+    with ray_session.watched(on_death):
+        assert not told.wait(0.2), "it answers"
+        head.close()
+        time.sleep(0.3)
+        head = socket.create_server(("127.0.0.1", port))  # started again
+        assert not told.wait(1.5)
+        head.close()
+        assert told.wait(10)
+    head_name = f"the head of the Ray cluster at 127.0.0.1:{port}"
+    assert said == [f"{head_name} does not answer any more; see that it runs"]
