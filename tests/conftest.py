@@ -6,7 +6,6 @@ import os
 import signal
 import sys
 import tempfile
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -32,10 +31,6 @@ def pytest_configure(config: pytest.Config) -> None:
         sys.dont_write_bytecode = False
 
 
-# Of tests/integration, those with nothing but an S3 server beside them.
-_LIGHT = {"test_objects.py", "test_tables_in_a_store.py"}
-
-
 class _BesideEachOther(LoadScopeScheduling):
     """All of tests/integration in one process, all of tests/packaging in one, the rest by file.
 
@@ -43,10 +38,9 @@ class _BesideEachOther(LoadScopeScheduling):
     """
 
     def _split_scope(self, nodeid: str) -> str:
-        file = Path(nodeid.split("::", maxsplit=1)[0])
-        folder = "/".join(file.parts[:2])
-        is_together = folder in ("tests/integration", "tests/packaging") and file.name not in _LIGHT
-        return folder if is_together else str(file)
+        file = nodeid.split("::", maxsplit=1)[0]
+        folder = "/".join(file.split("/")[:2])
+        return folder if folder in ("tests/integration", "tests/packaging") else file
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -32,9 +32,9 @@ def starting_ray() -> Generator[None]:
     Under `uv run`, Ray would start every worker by another `uv run`, in a copy of the working
     folder; the workers are to use the environment that is there. Ray reads that switch when it
     is imported, so that a program which has imported Ray needs its module's constant changed.
-    Ray also takes SIGTERM, to exit without a word; it is given back to whoever had it.
+    Ray also takes SIGTERM, to exit without a word, or to abort with a stack trace; it is given back
+    to whoever had it.
     """
-    handler = signal.getsignal(signal.SIGTERM)
     added = {name: value for name, value in _ENVIRONMENT.items() if name not in os.environ}
     os.environ.update(added)
     constants: Any = None
@@ -45,14 +45,47 @@ def starting_ray() -> Generator[None]:
     if name in added and before is not None:
         setattr(constants, name, False)
     try:
-        yield
+        with _keeping_sigterm():
+            yield
     finally:
-        if threading.current_thread() is threading.main_thread() and handler is not None:
-            signal.signal(signal.SIGTERM, handler)
         for each in added:
             os.environ.pop(each, None)
         if name in added and before is not None:
             setattr(constants, name, before)
+
+
+@contextmanager
+def _keeping_sigterm() -> Generator[None]:
+    """Give SIGTERM back after the start, and at once after the part of it that takes it.
+
+    That is the core worker, whose handler aborts the process. No process is started by it, so that
+    none is left with the signal blocked.
+    """
+    handler = signal.getsignal(signal.SIGTERM)
+    if threading.current_thread() is not threading.main_thread() or handler is None:
+        yield
+        return
+    raylet: Any = None
+    with suppress(ImportError):
+        raylet = importlib.import_module("ray._raylet")
+    original = getattr(raylet, "CoreWorker", None)
+
+    def core_worker(*args: Any, **options: Any) -> Any:
+        blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+        try:
+            return original(*args, **options)  # pyright: ignore[reportOptionalCall]
+        finally:
+            signal.signal(signal.SIGTERM, handler)
+            signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+
+    if original is not None:
+        raylet.CoreWorker = core_worker
+    try:
+        yield
+    finally:
+        if original is not None:
+            raylet.CoreWorker = original
+        signal.signal(signal.SIGTERM, handler)
 
 
 def give_token() -> None:
