@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import socket
+import subprocess
 import threading
 import time
 from typing import Any
 
+import psutil
 import pytest
 import ray
 
@@ -65,6 +67,25 @@ def test_a_folder_that_ray_cannot_use_is_not_tried_twice(
     with pytest.raises(UsageError, match="RAY_TMPDIR names another folder"):
         ray_session.start("")
     assert len(starts) == 1
+
+
+def test_a_process_of_the_local_ray_that_dies_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At once, with its name; Ray's own calls would wait for a minute."""
+    said: list[str] = []
+    told = threading.Event()
+
+    def on_death(reason: str) -> None:
+        said.append(reason)
+        told.set()
+
+    raylet = subprocess.Popen(["sleep", "60"])
+    monkeypatch.setattr(ray_session, "_vital", {"raylet": psutil.Process(raylet.pid)})
+    with ray_session.watched(on_death):
+        assert not told.wait(1)
+        raylet.kill()
+        assert told.wait(10)
+    raylet.wait()
+    assert said == ["Ray died: its process raylet is gone, killed or out of memory"]
 
 
 def test_a_cluster_whose_head_falls_silent_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
