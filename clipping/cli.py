@@ -220,7 +220,7 @@ def _run_flow(config: RunConfig) -> int:
         stack.enter_context(api(lambda: _start_ray(work, stack), _lost_server))
         from prefect.exceptions import FailedRun
 
-        from clipping.orchestration.complaints import told
+        from clipping.orchestration.error_messages import readable
         from clipping.orchestration.flow import clip_flow
 
         try:
@@ -233,14 +233,14 @@ def _run_flow(config: RunConfig) -> int:
                     return_state=True,
                 )
         except Exception as error:  # Prefect's engine, which could not tell its server
-            raise told(error) from error
+            raise readable(error) from error
     if state.is_completed():
         return 0
     error = state.result(raise_on_failure=False)
     if isinstance(error, ClippingError):
         raise error
     if isinstance(error, BaseException) and not isinstance(error, FailedRun):
-        raise told(error) from error
+        raise readable(error) from error
     return _FAILED
 
 

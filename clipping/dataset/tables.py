@@ -177,11 +177,6 @@ class HeldTables:
             return True
         return any(len(tables) == count for count, tables in self._by_shard.items())
 
-    @property
-    def is_whole(self) -> bool:
-        """Whether this run's own tables are there and tell of everything."""
-        return self._is_simple
-
     def next_time(self) -> int:
         """A time later than all that is held."""
         return time_after(self.time)
@@ -248,13 +243,13 @@ class HeldTables:
         return newest if newest is not None and newest.time > changed else None
 
     @property
-    def _is_simple(self) -> bool:
-        """Whether one table tells of everything."""
+    def is_whole(self) -> bool:
+        """Whether this run's own tables are there, the only ones, and tell of everything."""
         only = len(self._tables) == 1 and self._tables[0].shard == self.shard
         return only and not any(t > self._tables[0].time for t in self._untrusted.values())
 
     def _trusted(self, table: _Table, group: Any) -> Any:
-        if self._is_simple:
+        if self.is_whole:
             return group
         keys: list[str] = group["source"].to_pylist()
         verdicts = {key: self._table_of(key) is table for key in set(keys)}

@@ -15,7 +15,7 @@ from clipping.config.run_config import RunConfig
 from clipping.errors import ClippingError
 from clipping.ffmpeg.binary import ffmpeg_path, ffmpeg_version
 from clipping.orchestration.artifacts import publish_artifacts
-from clipping.orchestration.complaints import told
+from clipping.orchestration.error_messages import readable
 from clipping.orchestration.logging import flow_run_view, without_known_failures
 from clipping.orchestration.run import ClipRun
 from clipping.orchestration.task_window import ConnectedRayTaskRunner
@@ -68,7 +68,7 @@ def clip_flow(
     try:
         publish_artifacts(tally, config, about(config, version))
     except Exception as error:  # the clips are there; their description is a courtesy
-        get_run_logger().warning(f"Not recorded in Prefect: {told(error).message}")
+        get_run_logger().warning(f"Not recorded in Prefect: {readable(error).message}")
     failed, lines = verdict(tally, config), closing_lines(tally, config)
     view.say([*lines, f"Failed: {failed}"] if failed else lines)
     return Failed(message=failed) if failed else Completed(message=outcome(tally, config))

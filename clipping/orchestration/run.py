@@ -24,7 +24,7 @@ from clipping.ffmpeg.binary import ffmpeg_path, ffmpeg_version
 from clipping.models import SourceFile
 from clipping.orchestration import WORKER_MODULES
 from clipping.orchestration.artifacts import ProgressArtifact
-from clipping.orchestration.last_words import (
+from clipping.orchestration.crashed_runs import (
     end_without_ray,
     known_to_the_next,
     tell_of_a_dead_run,

@@ -23,7 +23,7 @@ from clipping.cluster.crash_reason import CrashReasons
 from clipping.cluster.resources import Request
 from clipping.errors import ClippingError
 from clipping.orchestration.attempts import Attempted
-from clipping.orchestration.complaints import is_api_gone, told
+from clipping.orchestration.error_messages import is_api_gone, readable
 
 __all__ = ["ConnectedRayTaskRunner", "Done", "TaskWindow"]
 
@@ -116,7 +116,7 @@ class TaskWindow:
         if isinstance(value, BaseException):
             if is_api_gone(value):  # back soon, if it is ours: as if the worker had died
                 return Done(item, crash="it could not reach Prefect's server")
-            return Done(item, failure=told(value))
+            return Done(item, failure=readable(value))
         if isinstance(value, Attempted):
             return Done(item, value.value, attempts=value.attempts)
         return Done(item, value)

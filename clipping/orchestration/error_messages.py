@@ -12,7 +12,7 @@ from ray.exceptions import RayError
 from clipping.errors import ClippingError, FailureKind
 from clipping.run.stopping import GO_ON
 
-__all__ = ["is_api_gone", "told"]
+__all__ = ["is_api_gone", "readable"]
 
 
 def is_api_gone(error: BaseException) -> bool:
@@ -21,7 +21,7 @@ def is_api_gone(error: BaseException) -> bool:
     return any(isinstance(each, httpx.TransportError) for each in reasons)
 
 
-def told(error: BaseException) -> ClippingError:
+def readable(error: BaseException) -> ClippingError:
     """The exception as an error whose message says what happened and what to do."""
     line = next(iter(str(error).strip().splitlines()), "") or "it gave no reason"
     words = f"{type(error).__name__}: {line[:300]}"

@@ -11,7 +11,7 @@ import pytest
 from ray.exceptions import RaySystemError
 
 from clipping.errors import ClippingError, FailureKind, SourceError
-from clipping.orchestration.complaints import is_api_gone, told
+from clipping.orchestration.error_messages import is_api_gone, readable
 
 
 def closed_port() -> str:
@@ -64,7 +64,7 @@ def test_an_exception_becomes_a_line(
     """What happened, and what to do where anything can be done."""
     with pytest.raises(Exception) as raised:
         cause()
-    error = told(raised.value)
+    error = readable(raised.value)
     assert error.kind is kind
     assert words in error.message
     assert "\n" not in error.message
@@ -74,4 +74,4 @@ def test_an_exception_becomes_a_line(
 def test_our_own_errors_stay_as_they_are() -> None:
     """They say already all there is to say."""
     error: ClippingError = SourceError("a.mp4: the file is empty")
-    assert told(error) is error
+    assert readable(error) is error
