@@ -6,6 +6,7 @@ original whose packets are whole.
 
 from __future__ import annotations
 
+import random
 import shutil
 from pathlib import Path
 
@@ -115,6 +116,31 @@ def test_a_lost_keyframe_damages_all_that_is_built_on_it(make: Make, tmp_path: P
     damaged.write_bytes(data)
     made = make(damaged, clip_len_s=1, clip_stride_s=1, max_damage=1.0)
     assert damage_told(made) == {2: GOP} == holding(made.clips, visible_damage(original, damaged))
+
+
+@pytest.mark.parametrize("codec", ["h264", "hevc"])
+def test_a_video_of_garbage_has_one_verdict(make: Make, tmp_path: Path, codec: str) -> None:
+    """As one that is encrypted and not marked so: its decoder makes up what it likes each time.
+
+    Whatever comes out of it, every clip behind the first frame fails, the same in each run. (Of
+    HEVC, the decoder finds nothing wrong with some of it.)
+    """
+    original = gop_video(tmp_path, codec)
+    data, noise = bytearray(original.read_bytes()), random.Random(codec)
+    for packet in packets(original)[1:]:  # the first one's headers, without which nothing opens
+        data[packet.pos + 8 : packet.pos + packet.size] = noise.randbytes(packet.size - 8)
+    garbage = tmp_path / "garbage.mp4"
+    garbage.write_bytes(data)
+    verdicts: list[dict[int, tuple[ClipStatus, int | None]]] = []
+    for cpus, chunk in ((1, 32), (2, 3), (3, 2)):
+        execution = Execution(num_clips_per_chunk=chunk)
+        made = make(garbage, cpus=cpus, execution=execution, clip_len_s=1, clip_stride_s=1)
+        verdicts.append({c.clip.number: (c.status, c.damaged_frames) for c in made.clips})
+        shutil.rmtree(tmp_path / "out")
+    assert verdicts[0] == verdicts[1] == verdicts[2]
+    assert len(verdicts[0]) == GOPS
+    assert {status for status, _ in list(verdicts[0].values())[1:]} == {ClipStatus.FAILED}
+    assert {n for _, n in list(verdicts[0].values())[1:]} <= {GOP, GOP - (codec == "hevc")}
 
 
 def test_intra_refresh_is_no_damage(make: Make, tmp_path: Path) -> None:
