@@ -69,14 +69,15 @@ class LocalServer:
         return subprocess.Popen(
             [
                 *[sys.executable, "-m", "uvicorn", *serve],
-                *["--host", "127.0.0.1", "--port", str(self.port), "--log-level", "error"],
+                *["--host", "127.0.0.1", "--port", str(self.port)],
+                *["--log-level", "info", "--no-access-log"],
             ],
             # What Prefect's own temporary server gets: no pages, no scheduling services.
             env={
                 **os.environ,
                 "PREFECT_UI_ENABLED": "0",
                 "PREFECT_SERVER_ANALYTICS_ENABLED": "0",
-                "PREFECT_SERVER_LOGGING_LEVEL": "ERROR",  # read here, and told if it ends
+                "PREFECT_SERVER_LOGGING_LEVEL": "INFO",  # read here, and told if it ends
                 "PREFECT__SERVER_EPHEMERAL": "1",
                 "PREFECT__SERVER_FINAL": "1",
             },
@@ -115,7 +116,10 @@ class LocalServer:
         return f"http://127.0.0.1:{self.port}/api"
 
     def wait(self) -> None:
-        """Return when it answers; one that does not in time is started once more.
+        """Return when it answers; one that ends or is silent for too long is started once more.
+
+        Another process may have taken its port, or locked the database for a moment. What will not
+        pass by itself is told at once.
 
         Raises ClippingError with its last words if it ended, or gave no answer twice.
         """
@@ -125,7 +129,7 @@ class LocalServer:
             code = self._process.poll()
             self.stop()
             self._watching.join(timeout=_STOP_SECONDS)
-            if code is not None:
+            if code is not None and (last_try or _lasting_end(self._said)):
                 why = why_ended(list(self._said), code)
                 raise ClippingError(f"Prefect's local server does not start: {why}")
             if not last_try:
@@ -158,8 +162,8 @@ class LocalServer:
             self._process.wait()
 
 
-# What the server's last words mean, and what to do.
-_KNOWN_ENDS = (
+# What the server's last words mean where a second try would end alike, and what to do.
+_LASTING_ENDS = (
     (
         r"Can't locate revision",
         "the database in {home} was made by another version of Prefect; set PREFECT_HOME to another"
@@ -181,6 +185,15 @@ _KNOWN_ENDS = (
 )
 
 
+def _lasting_end(said: Iterable[str]) -> str | None:
+    """What its last words mean if a second try would end alike."""
+    text = "\n".join(said)
+    for pattern, meaning in _LASTING_ENDS:
+        if re.search(pattern, text):
+            return meaning.format(home=_home())
+    return None
+
+
 def why_ended(said: Sequence[str], code: int) -> str:
     """Why a server ended, for a person: what its last words mean, or the words. Pure but for HOME.
 
@@ -188,15 +201,18 @@ def why_ended(said: Sequence[str], code: int) -> str:
     """
     lines = [line.strip() for line in said if line.strip()]
     errors = [line for line in lines if re.match(r"[\w.]*(?:Error|Exception)\b", line)]
+    errors = [line for line in lines if "address already in use" in line] or errors
     words = errors[-1] if errors else next(reversed(lines), "")
-    for pattern, meaning in _KNOWN_ENDS:
-        if re.search(pattern, "\n".join(lines)):
-            return f"{meaning.format(home=_home())} ({words[:200]})"
+    if meaning := _lasting_end(lines):
+        return f"{meaning} ({words[:200]})"
     if code < 0:
         name = signal.Signals(-code).name
         reason = ", perhaps since memory ran out" if code == -signal.SIGKILL else ""
         return f"it was killed by {name}{reason}"
-    return words[:400] or f"it ended with exit status {code} and said nothing"
+    if not words:
+        return f"it ended with exit status {code} and said nothing"
+    words = words[:400]
+    return words if errors else f"it ended with exit status {code}; its last line: {words}"
 
 
 def _home() -> Path:

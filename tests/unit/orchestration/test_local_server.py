@@ -32,6 +32,12 @@ sqlalchemy.exc.DatabaseError: (sqlite3.DatabaseError) file is not a database
 (Background on this error at: https://sqlalche.me/e/20/4xp6)
 Application startup failed. Exiting.
 """
+TAKEN = """
+10:00:00.897 | ERROR   | uvicorn.error - [Errno 98] error while attempting to bind on address \
+('127.0.0.1', 39999): address already in use
+AssertionError: Reactive triggers not started
+10:00:00.937 | ERROR   | uvicorn.error - Application shutdown failed. Exiting.
+"""
 FULL = """
 sqlalchemy.exc.OperationalError: (sqlite3.OperationalError) database or disk is full
 """
@@ -44,7 +50,9 @@ sqlalchemy.exc.OperationalError: (sqlite3.OperationalError) database or disk is 
         (BROKEN, 3, "/home/x/prefect is broken; move prefect.db away"),
         (FULL, 3, "no room in /home/x/prefect"),
         ("", -9, "it was killed by SIGKILL, perhaps since memory ran out"),
+        (TAKEN, 3, "('127.0.0.1', 39999): address already in use"),
         ("", 3, "exit status 3 and said nothing"),
+        ("\nStarted\nWaiting.\n", 3, "exit status 3; its last line: Waiting."),
         ("Trace\nValueError: a setting is wrong\nExiting.\n", 1, "ValueError: a setting is wrong"),
     ],
 )
