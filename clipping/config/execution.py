@@ -82,8 +82,8 @@ class Execution(BaseModel):
         default=1,
         ge=1,
         le=64,
-        description="Threads per encoder, at least; the encoders of a chunk that cannot be split "
-        "far get up to 4.",
+        description="Threads per encoder, at least; the encoder of a chunk that cannot be split "
+        "gets up to 4.",
     )
     encode_batch_size: int = Field(
         default=16,

@@ -34,11 +34,10 @@ _MOST_UNEVEN = 0.5
 # takes the next. A further segment costs 0.1 s of CPU, the 1/50 of so many pixels' (veryfast).
 _SEGMENT_PIXELS = 200e6
 _MOST_SEGMENTS = 24
-# A chunk that cannot be split so far gets a thread for so many pixels, if there are CPUs or not:
-# threads take 2 % more CPU than one (veryfast), and the last chunk of a run leaves CPUs idle.
+# A chunk that cannot be split gets a thread for so many pixels, if there are CPUs or not: threads
+# take 2 to 3 % more CPU than one (veryfast), and the last chunk of a run leaves CPUs idle.
 _THREAD_PIXELS = 100e6
 _MOST_THREADS = 4
-_MOST_CPUS = 6
 # How many frames have to be decoded before a frame when decoding starts for it alone.
 _LeadIn = Callable[[int], int]
 
@@ -81,7 +80,7 @@ def segments(
     shorter way, and by a new segment where it does. A long stretch is split at clip boundaries
     into segments of at most about `clips_per_segment` clips, and into enough of them that they keep
     several CPUs busy if they may be encoded `side_by_side`; into fewer where too much would be
-    decoded twice, for want of keyframes. The encoders of few segments get threads instead.
+    decoded twice, for want of keyframes. The encoder of a single segment gets threads instead.
     """
     pts = unpack(chunk.frame_pts)
     keys = list(unpack(chunk.keyframes))
@@ -112,10 +111,9 @@ def segments(
             if again * _DECODE_COST <= _MOST_DECODED_TWICE * size and is_even:
                 break
         planned += [_segment(piece, edges, pts, keys, base) for piece in pieces]
-    if not side_by_side:
+    if not side_by_side or len(planned) > 1:
         return planned
-    busy = min(_MOST_CPUS, floor(pixels / _THREAD_PIXELS))
-    threads = max(1, min(_MOST_THREADS, busy // len(planned)))
+    threads = max(1, min(_MOST_THREADS, floor(pixels / _THREAD_PIXELS)))
     return [replace(segment, threads=threads) for segment in planned]
 
 
