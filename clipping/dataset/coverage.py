@@ -23,7 +23,7 @@ from clipping.dataset.layout import (
     sources_name,
 )
 from clipping.dataset.manifest import SOURCE_COLUMNS, Manifest, picked, source_row, with_column
-from clipping.dataset.prune import remove_clips, remove_records
+from clipping.dataset.prune import remove_clips, remove_files, remove_records
 from clipping.dataset.recovery import (
     RecordedSource,
     clip_records,
@@ -51,8 +51,9 @@ class Holding:
 
     clips: written ones, superseded ones not; recipes: these by their recipe's digest; elsewhere:
     those of videos outside the run; failed: clips that failed. stale: clips with a file by why
-    they are; removed: how many of these were. lost: clips whose file is not there as it was
-    recorded; unrecorded: files of clips that nothing is recorded of.
+    they are; removed: how many files were. replaced: clips that failed or are absent now, with a
+    file that was made earlier. lost: clips whose file is not there as it was recorded; unrecorded:
+    files of clips that nothing is recorded of.
     """
 
     clips: int = 0
@@ -61,6 +62,7 @@ class Holding:
     recipes: Counter[str] = field(default_factory=Counter[str])
     stale: Counter[str] = field(default_factory=Counter[str])
     removed: int = 0
+    replaced: int = 0
     lost: int = 0
     unrecorded: int = 0
 
@@ -98,6 +100,7 @@ class Coverage:
         self._before: dict[str, tuple[str | None, str | None]] = {}
         self._pruned: dict[str, set[str]] = {}
         self._prunes = False
+        self._replaced: list[dict[str, Any]] = []
         self._listed: list[dict[str, Any]] | None = None
         self._is_changed = not held.is_whole
 
@@ -180,6 +183,7 @@ class Coverage:
         """
         self._prunes = prune
         self._gather(present, searched, looks=looks)
+        self._remove_replaced()
         if self._pruned:
             remove_records(self._output, self._chunks(), self._pruned)
         if self._is_changed:
@@ -202,6 +206,7 @@ class Coverage:
         """The stale clips, after what is expected: some columns of their rows. Writes nothing."""
         self._prunes, self._listed = True, []
         self._gather(present, searched, looks=True)
+        self._remove_replaced()
         return self._listed
 
     def _gather(self, present: Sequence[str], searched: Sequence[str], *, looks: bool) -> None:
@@ -357,6 +362,9 @@ class Coverage:
         if row["stale"] is not None and row["bytes"]:
             holding.stale[row["stale"]] += 1
         holding.failed += row["status"] == ClipStatus.FAILED
+        if not row["bytes"] and (size := self.held.sizes.get(clip_file(row["clip"]))):
+            why = f"{row['status']} now"
+            self._replaced.append({**row, "bytes": size, "stale": why})
         if row["status"] == ClipStatus.WRITTEN:
             holding.clips += 1
             holding.recipes[row["recipe_digest"]] += 1
@@ -373,6 +381,16 @@ class Coverage:
         self._holding.removed += sum(row["bytes"] > 0 for row in rows)
         for row in rows:
             self._pruned.setdefault(row["source"], set()).add(row["stale"])
+
+    def _remove_replaced(self) -> None:
+        """Files of clips that were made earlier, and have a record now that tells of none."""
+        if not self._prunes:
+            self._holding.replaced = len(self._replaced)
+        elif self._listed is not None:
+            self._listed += self._replaced
+        else:
+            remove_files(self._output, self._replaced)
+            self._holding.removed += len(self._replaced)
 
 
 _UNMADE = (ClipStatus.FAILED, ClipStatus.ABSENT)

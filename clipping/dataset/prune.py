@@ -17,7 +17,7 @@ from clipping.dataset.recovery import side_by_side
 from clipping.dataset.stale import Stale
 from clipping.storage.outputs import Output
 
-__all__ = ["remove_clips", "remove_records"]
+__all__ = ["remove_clips", "remove_files", "remove_records"]
 
 
 def remove_clips(output: Output, rows: Iterable[Mapping[str, Any]]) -> None:
@@ -32,6 +32,13 @@ def remove_clips(output: Output, rows: Iterable[Mapping[str, Any]]) -> None:
             output.remove(clip_name(row["clip"]))
 
     for _ in side_by_side(output, remove, rows):
+        pass
+
+
+def remove_files(output: Output, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Remove the files of these rows' clips, and nothing that is recorded. Raises StorageError."""
+    names = (clip_name(row["clip"]) for row in rows)
+    for _ in side_by_side(output, output.remove, names):
         pass
 
 

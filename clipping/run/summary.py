@@ -105,6 +105,11 @@ def holding_lines(holding: Holding) -> list[str]:
             f"{count(stale, 'clip')} stale ({_by_reason(holding)}): see the column `stale` in"
             f" {MANIFEST}; --prune removes them"
         )
+    if holding.replaced:
+        lines.append(
+            f"{count(holding.replaced, 'clip')} failed or absent now, with a file that was made"
+            " earlier; --prune removes it"
+        )
     if holding.lost:
         lines.append(
             f"{count(holding.lost, 'recorded clip')} no longer there, or of another size; a run"

@@ -6,7 +6,7 @@ video's clips the second is damaged, and the third has a note about its sound.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -78,9 +78,10 @@ def made_up_run(
     before_publish: Callable[[], None] = lambda: None,
     execution: dict[str, Any] | None = None,
     fails: bool = False,
+    failing: Collection[int] = (),
     **recipe: Any,
 ) -> tuple[Tally, Holding]:
-    """One run over `inputs`, as the flow does it."""
+    """One run over `inputs`, as the flow does it. failing: numbers of clips that fail."""
     config = made_up_config(inputs, output, execution, **recipe)
     tally = Tally()
     with prepared(config) as work:
@@ -94,7 +95,7 @@ def made_up_run(
                     continue
                 for waiting in tracker.plan(probed(file)):
                     before_chunk(waiting.chunk)
-                    record = _made(waiting.chunk, config, work.earlier.output, scratch)
+                    record = _made(waiting.chunk, config, work.earlier.output, scratch, failing)
                     tracker.take_chunk(waiting.chunk, record, None)
             before_publish()
             tally.holding = manifest.publish(
@@ -114,12 +115,24 @@ def probed(file: SourceFile) -> ProbedSource:
     )
 
 
-def _made(chunk: Chunk, config: RunConfig, output: Output, scratch: Path) -> ChunkRecord:
+def _made(
+    chunk: Chunk, config: RunConfig, output: Output, scratch: Path, failing: Collection[int]
+) -> ChunkRecord:
     sink = Mp4Files(chunk, EarlierWork.of_chunk(config, output, chunk))
     wanted = [clip for clip in chunk.clips if clip.id not in sink.existing()]
     sink.begin()
     made: list[ClipRecord] = []
     for clip in wanted:
+        if clip.number in failing:
+            failure = Failure(kind=FailureKind.BAD_INPUT, message="cannot be decoded")
+            draft = ClipRecord(
+                clip=clip,
+                status=ClipStatus.FAILED,
+                failure=failure,
+                encoder=config.recipe.encoder,
+            )
+            made.append(sink.add(draft, None))
+            continue
         file = scratch / "made-up.mp4"
         # Another recipe gives another size; a clip of another place too.
         file.write_bytes(f"{config.recipe.digest()} {clip.number}".encode()[clip.number % 7 :])

@@ -96,6 +96,29 @@ def test_a_changed_video(tmp_path: Path) -> None:
     assert statuses(out)["one.mp4", "written", None] == 2
 
 
+def test_a_clip_that_fails_with_another_recipe(tmp_path: Path) -> None:
+    """Its earlier file has no record any more: it is counted, and `--prune` removes it alone."""
+    a, out = videos(tmp_path / "a", one=6), tmp_path / "out"
+    made_up_run([a], out, tmp_path)
+    _, holding = made_up_run([a], out, tmp_path, failing={2, 4}, quality=30)
+    assert (holding.clips, holding.failed, holding.replaced, holding.removed) == (4, 2, 2, 0)
+    assert "2 clips failed or absent now" in "\n".join(holding_lines(holding))
+    _, holding = made_up_run([a], out, tmp_path, failing={2, 4}, quality=30)
+    assert holding.replaced == 2, "told again while it is so"
+    rows = rows_of(out)
+    config = made_up_config([a], out, {"prune": True}, quality=30)
+    lines = [line for line in dry_run.describe(config) if "failed now" in line]
+    listed = sorted(line.split()[0] for line in lines)
+    assert listed == sorted(f"clips/{row['clip']}.mp4" for row in rows if not row["bytes"])
+    before = files(out)
+    _, holding = made_up_run(
+        [a], out, tmp_path, failing={2, 4}, quality=30, execution={"prune": True}
+    )
+    assert (holding.removed, holding.replaced) == (2, 0)
+    assert sorted(before - files(out)) == listed
+    assert rows_of(out) == rows
+
+
 def test_a_recipe_that_fails_replaces_nothing(tmp_path: Path) -> None:
     """Only what took a clip's place makes it stale."""
     a, out = videos(tmp_path / "a", one=3), tmp_path / "out"
