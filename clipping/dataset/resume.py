@@ -236,12 +236,16 @@ def name_taken_by(record: SourceRecord | None, file: SourceFile) -> str | None:
         return None
     if record.fingerprint == file.fingerprint or record.status is SourceStatus.FAILED:
         return None
-    return record.uri if _exists(record.uri) else None
+    return record.uri if _exists_beside(record.uri, file.uri) else None
 
 
-def _exists(uri: str) -> bool:
+def _exists_beside(uri: str, other: str) -> bool:
+    """Whether a file is there, and is not the other one under another name."""
     if not is_remote(uri):
-        return os.path.exists(uri)
+        try:
+            return not os.path.samefile(uri, other)
+        except OSError:
+            return os.path.exists(uri)
     try:
         return object_store.look(uri) is not None
     except StorageError:

@@ -30,7 +30,7 @@ from clipping.models import (
     SourceFile,
 )
 from clipping.plan.frame_times import pack
-from clipping.run.preparation import prepared
+from clipping.run.preparation import from_anywhere, prepared
 from clipping.run.summary import verdict
 from clipping.run.tally import Tally
 from clipping.run.tracker import Tracker
@@ -81,7 +81,7 @@ def made_up_run(
     **recipe: Any,
 ) -> tuple[Tally, Holding]:
     """One run over `inputs`, as the flow does it."""
-    config = made_up_config(inputs, output, execution, **recipe)
+    config = from_anywhere(made_up_config(inputs, output, execution, **recipe))
     tally = Tally()
     with prepared(config) as work:
         assert work.earlier.tables is not None
