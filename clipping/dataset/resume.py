@@ -110,14 +110,14 @@ class EarlierWork:
         """How an earlier run ended for a source, or None.
 
         From the tables where they can be trusted; then without the source's facts, unless it was
-        clipped with the present recipe.
+        opened with the present recipe.
         """
         if self.tables is not None and self.tables.covers(key):
             held = self.tables.held(key)
             if held is None:
                 return None
-            is_clipped = held.status == SourceStatus.CLIPPED
-            if not (is_clipped and held.recipe_digest == self.recipe_digest):
+            was_opened = held.status != SourceStatus.FAILED
+            if not (was_opened and held.recipe_digest == self.recipe_digest):
                 return held.record()
         text = self.output.read_text(source_record_name(key))
         if text is None:

@@ -21,6 +21,7 @@ from clipping.dataset.resume import EarlierWork
 from clipping.dataset.sink import Effort
 from clipping.errors import FailureKind
 from clipping.models import (
+    AudioTrack,
     Chunk,
     ChunkRecord,
     ClipRecord,
@@ -40,6 +41,7 @@ from tests.support.sources import source_of, times_of
 __all__ = ["Killed", "made_up_config", "made_up_run", "probed", "rows_of", "videos"]
 
 _TEN_A_SECOND = 100  # ms
+_SOUND = {"codec": "aac", "sample_rate": 48_000, "channels": 2, "copied": True}
 
 
 class Killed(BaseException):
@@ -108,7 +110,8 @@ def made_up_run(
 def probed(file: SourceFile) -> ProbedSource:
     """A video's frame times, ten a second, and facts."""
     times = times_of([_TEN_A_SECOND] * (10 * file.size - 1))
-    source = source_of(times).model_copy(update={"file": file})
+    sound = AudioTrack(stream=1, codec="aac", sample_rate=48_000, channels=2)
+    source = source_of(times).model_copy(update={"file": file, "audio": (sound,)})
     return ProbedSource(
         file=file, source=source, frame_pts=pack(times.pts), keyframes=pack(times.keyframes)
     )
@@ -127,6 +130,7 @@ def _made(chunk: Chunk, config: RunConfig, output: Output, scratch: Path) -> Chu
             clip=clip, status=ClipStatus.WRITTEN, frames=clip.frame_count, width=64, height=48,
             video_codec="h264", encoder=config.recipe.encoder,
             damaged_frames=int(clip.number == 1),
+            audio=None if clip.number == 2 else _SOUND,
             errors={1: ("1 of 10 frames is damaged",), 2: ("without sound",)}.get(clip.number, ()),
         )  # fmt: skip
         made.append(sink.add(draft, file))
