@@ -24,7 +24,7 @@ def main() -> None:
     output = Path(options["output"])
     with tempfile.TemporaryDirectory() as folder:
         if shutil.which("ffprobe") is None:
-            _stand_in_for_ffprobe(Path(folder))
+            stand_in_for_ffprobe(Path(folder))
         tasks = (_pipeline if options["pipeline"] else _in_process)(options)
     clips = sorted((clip for task in tasks for clip in task.data.clips), key=lambda c: c.span[0])
     for number, clip in enumerate(clips):
@@ -89,7 +89,7 @@ def _pipeline(options):
     return Pipeline("benchmark", stages=_stages(options)).run(executor, _first(options))
 
 
-def _stand_in_for_ffprobe(folder: Path) -> None:
+def stand_in_for_ffprobe(folder: Path) -> None:
     """The bundled ffmpeg comes without ffprobe; a tenth of a second each, much as the real one.
 
     The reader asks it about the video, the writer about every clip.

@@ -7,7 +7,6 @@ import sys
 import traceback
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, NoReturn, cast, get_args, get_origin
 
@@ -21,7 +20,7 @@ from clipping.config.load import Settings, load
 from clipping.config.recipe import Recipe
 from clipping.config.run_config import RunConfig
 from clipping.errors import ClippingError, FailureKind, UsageError
-from clipping.run.preparation import Prepared, handed_over, prepared
+from clipping.run.preparation import Prepared, from_anywhere, handed_over, prepared
 from clipping.run.progress import Snapshot, shown_on
 from clipping.run.stopping import (
     GO_ON,
@@ -31,7 +30,6 @@ from clipping.run.stopping import (
     keep_interrupting,
     received,
 )
-from clipping.storage.addresses import is_remote
 from clipping.storage.outputs import open_output
 
 __all__ = ["main", "parse"]
@@ -161,12 +159,12 @@ def _lost_server(reason: str) -> None:
 
 
 def _run(settings: Settings) -> int:
+    config = settings.run_config()
     if settings.merge_manifests:
         from clipping.dataset.merge import merge_manifests
 
-        print(merge_manifests(open_output(settings.output)))
+        print(merge_manifests(open_output(from_anywhere(config).output)))
         return 0
-    config = settings.run_config()
     open_output(config.output)  # raises what is wrong with its address
     if not config.input:
         from clipping.run.sample import make_sample
@@ -174,11 +172,7 @@ def _run(settings: Settings) -> int:
         sample = make_sample(Path("sample"), config.execution.ffmpeg_binary)
         print(f"No --input: clipping a sample made for this, {sample}", file=sys.stderr)
         config = config.with_input(str(sample))
-    config = replace(
-        config,
-        input=tuple(_from_anywhere(given) for given in config.input),
-        output=_from_anywhere(config.output),
-    )
+    config = from_anywhere(config)
     if settings.dry_run:
         from clipping.run.dry_run import describe
 
@@ -187,13 +181,6 @@ def _run(settings: Settings) -> int:
         return 0
     _quiet(config.execution.verbose)
     return _run_flow(config)
-
-
-def _from_anywhere(path: str) -> str:
-    """A path as it is from any working directory; a URI as it stands."""
-    if is_remote(path):
-        return path
-    return str(Path(path.removeprefix("file://")).expanduser().absolute())
 
 
 def _quiet(verbose: bool) -> None:

@@ -177,7 +177,7 @@ class VideoFacts(Value):
     @property
     def frame_rate(self) -> float:
         """Frames per second, on average, where frames come."""
-        return float(self.frame_count / self.filled_duration)
+        return float(self.frame_count / (self.filled_duration or 1))
 
     @property
     def fps(self) -> float:
@@ -342,6 +342,7 @@ class ClipRecord(Value):
 class ChunkRecord(Value):
     """The proof that a chunk is done; written after everything else of it.
 
+    clips: called so in the JSON of earlier versions, where NeMo Curator has a list of ids.
     seconds, encoded_frames, made_seconds (of clips), reused (clips): of the run that wrote it.
     """
 
@@ -349,7 +350,7 @@ class ChunkRecord(Value):
     chunk: int
     recipe_digest: str
     fingerprint: str
-    clips: tuple[ClipRecord, ...]
+    clips: tuple[ClipRecord, ...] = Field(validation_alias=AliasChoices("clip_records", "clips"))
     seconds: float = 0.0
     encoded_frames: int = 0
     made_seconds: float = 0.0

@@ -18,7 +18,7 @@ def span_seconds(span: Span) -> list[float]:
 def clip_json(source: Source, record: ClipRecord, recipe_digest: str, ffmpeg_version: str) -> str:
     """The record of one clip as JSON text.
 
-    Keys up to `windows` are read by NeMo Curator's downstream stages.
+    Keys up to `has_caption` are read by the stages that follow in NeMo Curator and cosmos-curate.
     """
     clip, video = record.clip, source.video
     seconds = record.seconds(video.time_base)
@@ -39,6 +39,8 @@ def clip_json(source: Source, record: ClipRecord, recipe_digest: str, ffmpeg_ver
         "valid": record.status is ClipStatus.WRITTEN,
         "errors": list(record.errors),
         "windows": [],
+        "filtered_windows": [],
+        "has_caption": False,
         "source_key": source.file.key,
         "source_fingerprint": source.file.fingerprint,
         "span": [str(clip.span.start), str(clip.span.end)],
@@ -51,6 +53,7 @@ def clip_json(source: Source, record: ClipRecord, recipe_digest: str, ffmpeg_ver
         "damaged_frames": record.damaged_frames,
         "time_base": str(video.time_base),
         "codec_source": video.codec,
+        "duration_source": float(video.duration),
         "recipe_digest": recipe_digest,
         "ffmpeg_version": ffmpeg_version,
         "encoder": record.encoder,

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, Self, TypeVar
 
-from clipping.dataset.failure_list import FailureList
+from clipping.dataset.failure_list import publish_failures
 from clipping.dataset.layout import (
     clip_file,
     clip_id_of,
@@ -22,7 +22,7 @@ from clipping.dataset.layout import (
     manifest_name,
     sources_name,
 )
-from clipping.dataset.manifest import SOURCE_COLUMNS, Manifest, picked, source_row, with_column
+from clipping.dataset.manifest import SOURCE_COLUMNS, source_row
 from clipping.dataset.prune import remove_clips, remove_files, remove_records
 from clipping.dataset.recovery import (
     RecordedSource,
@@ -31,6 +31,8 @@ from clipping.dataset.recovery import (
     source_records,
 )
 from clipping.dataset.stale import Ended, Now, Standing
+from clipping.dataset.summary_json import publish_summary
+from clipping.dataset.table_writer import TableWriter, picked, with_column
 from clipping.dataset.tables import HeldTables
 from clipping.models import ClipStatus, Failure, SourceFile, SourceRecord, SourceStatus
 from clipping.storage.presence import vanished
@@ -102,13 +104,13 @@ class Coverage:
         self._prunes = False
         self._replaced: list[dict[str, Any]] = []
         self._listed: list[dict[str, Any]] | None = None
+        self._unusable: list[dict[str, Any]] = []
         self._is_changed = not held.is_whole
 
     def __enter__(self) -> Self:
         output, shard, enter = self._output, self._shard, self._stack.enter_context
-        self._manifest = enter(Manifest(output, manifest_name(shard)))
-        self._sources = enter(Manifest(output, sources_name(shard), SOURCE_COLUMNS))
-        self._failures = enter(FailureList(output, failures_name(shard)))
+        self._manifest = enter(TableWriter(output, manifest_name(shard)))
+        self._sources = enter(TableWriter(output, sources_name(shard), SOURCE_COLUMNS))
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -156,7 +158,7 @@ class Coverage:
     def fail(self, name: str, failure: Failure) -> None:
         """What an input names and cannot be a video of this output: no record tells of it."""
         self._is_changed = True
-        self._failures.add_source(
+        self._unusable.append(
             {
                 "source": name,
                 "status": SourceStatus.FAILED,
@@ -187,12 +189,21 @@ class Coverage:
         if self._pruned:
             remove_records(self._output, self._chunks(), self._pruned)
         if self._is_changed:
-            facts = {"clipping.time": str(self.held.next_time())}
-            self._sources.publish(facts)
-            self._failures.publish()
-            self._manifest.publish(facts)
+            self._put()
         self.held.remove_notes()
         return self._holding
+
+    def _put(self) -> None:
+        facts = {"clipping.time": str(self.held.next_time())}
+        sources, clips = self._sources, self._manifest
+        for table in (sources, clips):
+            table.finish(facts)
+        sources.publish()
+        name = failures_name(self._shard)
+        publish_failures(self._output, name, self._unusable, sources, clips)
+        if not self._shard:
+            publish_summary(self._output, sources, clips)
+        clips.publish()
 
     def expect(self, file: SourceFile, clips: set[str] | None) -> None:
         """What a run would make of a video: these clips, by id; None if it would fail."""
@@ -269,9 +280,6 @@ class Coverage:
             table = with_column(table, "status", [status for status, _ in judged])
             table = with_column(table, "stale", [stale for _, stale in judged])
         self._manifest.add_table(table)
-        unmade = [i for i, (status, _) in enumerate(judged) if status in _UNMADE]
-        for row in picked(table, unmade).to_pylist() if unmade else ():
-            self._failures.add_clip(row)
 
     def _take_recorded(self, recorded: list[RecordedSource], standing: Standing) -> None:
         """Take in videos that are told of by their records alone."""
@@ -334,10 +342,6 @@ class Coverage:
         if len(kept) < len(keys):
             table = picked(table, kept)
         self._sources.add_table(table)
-        statuses: list[str] = table["status"].to_pylist()
-        failed = [i for i, status in enumerate(statuses) if status != SourceStatus.CLIPPED]
-        for row in picked(table, failed).to_pylist() if failed else ():
-            self._failures.add_source(row)
 
     def _source(self, record: SourceRecord, sums: _Sums, *, is_complete: bool) -> dict[str, Any]:
         row = source_row(
@@ -348,14 +352,12 @@ class Coverage:
             complete=is_complete,
         )
         self._sources.add([row])
-        self._failures.add_source(row)
         return row
 
     def _write(self, rows: Sequence[dict[str, Any]], *, is_mine: bool = False) -> None:
         self._manifest.add(rows)
         for row in rows:
             self._count(row, is_mine=is_mine)
-            self._failures.add_clip(row)
 
     def _count(self, row: Mapping[str, Any], *, is_mine: bool = False) -> None:
         holding = self._holding
@@ -391,9 +393,6 @@ class Coverage:
         else:
             remove_files(self._output, self._replaced)
             self._holding.removed += len(self._replaced)
-
-
-_UNMADE = (ClipStatus.FAILED, ClipStatus.ABSENT)
 
 
 def _last(fingerprint: str, digest: str, status: str) -> tuple[str | None, str | None]:

@@ -18,6 +18,7 @@ __all__ = [
     "MANIFEST",
     "MANIFESTS",
     "SOURCES",
+    "SUMMARY",
     "UNDERWAY",
     "VIDEO_RECORDS",
     "chunk_record_name",
@@ -43,6 +44,7 @@ MANIFESTS = "manifests"
 MANIFEST = "manifest.parquet"
 SOURCES = "sources.parquet"
 FAILURES = "failures.csv"
+SUMMARY = "summary.json"
 UNDERWAY = ".underway"
 VIDEO_RECORDS = "processed_videos"
 CHUNK_RECORDS = "processed_clip_chunks"

@@ -1,37 +1,30 @@
-"""The tables of an output: its clips and its videos, column by column, and how they are written."""
+"""The tables of an output: its clips and its videos, column by column."""
 
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple
 
 from clipping import __version__
 from clipping.dataset.clip_json import span_seconds
 from clipping.dataset.layout import clip_name
 from clipping.models import ClipRecord, ClipStatus, SourceFile, SourceRecord, VideoFacts
-from clipping.storage.outputs import Output
-from clipping.storage.scratch import SweptFolder
 
 __all__ = [
     "FORMAT",
     "MANIFEST_COLUMNS",
     "SOURCE_COLUMNS",
     "Column",
-    "Manifest",
     "Origin",
     "clip_row",
-    "picked",
     "schema_of",
     "source_row",
-    "with_column",
 ]
 
-_ROWS_A_GROUP = 5_000
-FORMAT = "3"  # of the tables; one of another format is made again from the records
+FORMAT = "4"  # of the tables; one of another format is made again from the records
 
 
 class Column(NamedTuple):
@@ -51,6 +44,8 @@ MANIFEST_COLUMNS: tuple[Column, ...] = (
     Column("source_width", "int64", "Width of the video's picture in pixels, rotation applied."),
     Column("source_height", "int64", "Height of the video's picture in pixels."),
     Column("source_codec", "string", "Codec of the video; null where records do not tell it."),
+    Column("source_fps", "float64", "Average frame rate of the video; null as above."),
+    Column("source_duration_s", "float64", "Seconds that the video lasts; null as above."),
     Column("number", "int64", "Number of the clip in its video, from 0."),
     Column("count", "int64", "Clips that the row tells of: 1, or more consecutive absent ones."),
     Column(
@@ -96,6 +91,10 @@ MANIFEST_COLUMNS: tuple[Column, ...] = (
     Column("video_codec", "string", "Codec of the clip's picture."),
     Column("encoder", "string", "The encoder that made it."),
     Column("audio_codec", "string", "Codec of the clip's sound; null if it has none."),
+    Column(
+        "audio_sample_rate", "int64", "Sample rate of the clip's sound in Hz; null if it has none."
+    ),
+    Column("audio_channels", "int64", "Channels of the clip's sound; null if it has none."),
     Column("bytes", "int64", "Size of the clip's file; 0 if it has none."),
     Column("sha256", "string", "SHA-256 of the clip's file."),
     Column("file", "string", "The clip's file, relative to the output; null if it has none."),
@@ -125,6 +124,11 @@ SOURCE_COLUMNS: tuple[Column, ...] = (
     Column("codec", "string", "Codec of its picture."),
     Column("fps", "float64", "Average frame rate."),
     Column("duration_s", "float64", "Seconds from its first frame to its last one's end."),
+    Column("frames", "int64", "Its frames, counted."),
+    Column("audio_codec", "string", "Codec of its first track of sound; null if it has none."),
+    Column("audio_sample_rate", "int64", "Sample rate of that track in Hz."),
+    Column("audio_channels", "int64", "Channels of that track."),
+    Column("source_bytes", "int64", "Size of the video's own file; null if it was not opened."),
     Column("recipe_digest", "string", "Digest of the recipe that it was clipped with."),
     Column("complete", "bool_", "Whether every clip in the manifest stands in a record, too."),
     Column("record", "string", "Its record in the output, without the video's facts, as JSON."),
@@ -142,6 +146,8 @@ class Origin:
     width: int = 0
     height: int = 0
     codec: str | None = None
+    fps: float | None = None
+    duration_s: float | None = None
 
     @classmethod
     def of(cls, file: SourceFile | SourceRecord, video: VideoFacts | None) -> Origin:
@@ -156,12 +162,14 @@ class Origin:
             video.width,
             video.height,
             video.codec,
+            video.fps,
+            float(video.duration),
         )
 
 
 def clip_row(record: ClipRecord, origin: Origin, digest: str) -> dict[str, Any]:
     """A clip as a row of the manifest."""
-    clip, base = record.clip, origin.time_base
+    clip, base, audio = record.clip, origin.time_base, record.audio or {}
     start, end = span_seconds(clip.span)
     seconds = None if base is None else record.seconds(base)
     is_written = record.status is ClipStatus.WRITTEN
@@ -173,6 +181,8 @@ def clip_row(record: ClipRecord, origin: Origin, digest: str) -> dict[str, Any]:
         "source_width": origin.width,
         "source_height": origin.height,
         "source_codec": origin.codec,
+        "source_fps": origin.fps,
+        "source_duration_s": origin.duration_s,
         "number": clip.number,
         "count": clip.count,
         "status": record.status.value,
@@ -196,7 +206,9 @@ def clip_row(record: ClipRecord, origin: Origin, digest: str) -> dict[str, Any]:
         "height": record.height,
         "video_codec": record.video_codec,
         "encoder": record.encoder,
-        "audio_codec": (record.audio or {}).get("codec"),
+        "audio_codec": audio.get("codec"),
+        "audio_sample_rate": audio.get("sample_rate"),
+        "audio_channels": audio.get("channels"),
         "bytes": record.bytes,
         "sha256": record.sha256,
         "file": clip_name(clip.id) if is_written else None,
@@ -210,7 +222,9 @@ def source_row(
     record: SourceRecord, *, clips: int, written: int, size: int, complete: bool
 ) -> dict[str, Any]:
     """A video as a row of the table of videos; counts are of its rows in the manifest."""
-    video, failure = record.source.video if record.source else None, record.failure
+    source, failure = record.source, record.failure
+    video = source and source.video
+    audio = source.audio[0] if source and source.audio else None
     return {
         "source": record.key,
         "source_uri": record.uri,
@@ -226,7 +240,12 @@ def source_row(
         "height": video and video.height,
         "codec": video and video.codec,
         "fps": video and video.fps,
-        "duration_s": None if video is None else float(video.duration),
+        "duration_s": video and float(video.duration),
+        "frames": video and video.frame_count,
+        "audio_codec": audio and audio.codec,
+        "audio_sample_rate": audio and audio.sample_rate,
+        "audio_channels": audio and audio.channels,
+        "source_bytes": source and source.file.size,
         "recipe_digest": record.recipe_digest,
         "complete": complete,
         "record": record.model_dump_json(exclude={"source"}, exclude_none=True),
@@ -243,77 +262,3 @@ def schema_of(columns: Sequence[Column]) -> Any:
         ],
         metadata={"clipping.version": __version__, "clipping.format": FORMAT},
     )
-
-
-def picked(table: Any, rows: Sequence[int]) -> Any:
-    """These rows of an Arrow table."""
-    arrow: Any = importlib.import_module("pyarrow")
-    return table.take(arrow.array(rows, arrow.int64()))
-
-
-def with_column(table: Any, name: str, values: Sequence[str | None]) -> Any:
-    """An Arrow table with other values in a column of text."""
-    arrow: Any = importlib.import_module("pyarrow")
-    at: int = table.schema.get_field_index(name)
-    return table.set_column(at, table.schema.field(at), arrow.array(values, arrow.string()))
-
-
-class Manifest:
-    """A table, written row group by row group to a temporary file, then published.
-
-    Memory is bounded. Used in a `with`; what was not published by its end is gone.
-    """
-
-    def __init__(
-        self, output: Output, name: str, columns: Sequence[Column] = MANIFEST_COLUMNS
-    ) -> None:
-        # Slow to import; only a run that writes needs it.
-        self._arrow: Any = importlib.import_module("pyarrow")
-        parquet: Any = importlib.import_module("pyarrow.parquet")
-        self._output, self._name = output, name
-        self._folder = SweptFolder()
-        self._path = Path(self._folder.name) / "table.parquet"
-        self._schema = schema_of(columns)
-        self._writer: Any = parquet.ParquetWriter(
-            str(self._path), self._schema, write_page_checksum=True
-        )
-        self._rows: list[dict[str, Any]] = []
-        self.rows = 0
-
-    def add(self, rows: Iterable[dict[str, Any]]) -> None:
-        """Take in rows."""
-        self._rows.extend(rows)
-        if len(self._rows) >= _ROWS_A_GROUP:
-            self._flush()
-
-    def add_table(self, table: Any) -> None:
-        """Take in an Arrow table; a column that it lacks is null."""
-        self._flush()
-        columns = [
-            table[f.name].cast(f.type)
-            if f.name in table.column_names
-            else self._arrow.nulls(table.num_rows, f.type)
-            for f in self._schema
-        ]
-        self._writer.write_table(self._arrow.Table.from_arrays(columns, schema=self._schema))
-        self.rows += table.num_rows
-
-    def _flush(self) -> None:
-        if self._rows:
-            table = self._arrow.Table.from_pylist(self._rows, schema=self._schema)
-            self._writer.write_table(table)
-            self.rows += len(self._rows)
-            self._rows.clear()
-
-    def publish(self, facts: Mapping[str, str]) -> None:
-        """Put it into the output under its name, with `facts` in the file's metadata."""
-        self._flush()
-        self._writer.add_key_value_metadata(dict(facts))
-        self._writer.close()
-        self._output.publish(self._path, self._name)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._folder.cleanup()

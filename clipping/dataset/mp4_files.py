@@ -7,6 +7,7 @@ from pathlib import Path
 
 from clipping.dataset.clip_json import clip_json
 from clipping.dataset.layout import chunk_record_name, clip_name, meta_name
+from clipping.dataset.record_json import chunk_json
 from clipping.dataset.resume import EarlierWork, in_order
 from clipping.dataset.sink import Effort
 from clipping.models import Chunk, ChunkRecord, ClipRecord, ClipStatus
@@ -61,7 +62,7 @@ class Mp4Files:
             made_seconds=effort.made_seconds,
             reused=sum(r.status is ClipStatus.WRITTEN for r in existing),
         )
-        self.earlier.output.write_text(self._record_name, record.model_dump_json(indent=1))
+        self.earlier.output.write_text(self._record_name, chunk_json(record, self.chunk.source))
         return record
 
     @property

@@ -130,6 +130,8 @@ def clip_records(held: HeldTables, clips: Iterable[str]) -> Iterator[dict[str, A
                 width=int(values["width_source"]),
                 height=int(values["height_source"]),
                 codec=values.get("codec_source"),
+                fps=float(values["framerate_source"]),
+                duration_s=values.get("duration_source"),
             )
             digest = str(values["recipe_digest"])
         except (ValueError, KeyError, TypeError, ZeroDivisionError):

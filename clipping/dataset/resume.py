@@ -110,14 +110,14 @@ class EarlierWork:
         """How an earlier run ended for a source, or None.
 
         From the tables where they can be trusted; then without the source's facts, unless it was
-        clipped with the present recipe.
+        opened with the present recipe.
         """
         if self.tables is not None and self.tables.covers(key):
             held = self.tables.held(key)
             if held is None:
                 return None
-            is_clipped = held.status == SourceStatus.CLIPPED
-            if not (is_clipped and held.recipe_digest == self.recipe_digest):
+            was_opened = held.status != SourceStatus.FAILED
+            if not (was_opened and held.recipe_digest == self.recipe_digest):
                 return held.record()
         text = self.output.read_text(source_record_name(key))
         if text is None:
@@ -236,12 +236,16 @@ def name_taken_by(record: SourceRecord | None, file: SourceFile) -> str | None:
         return None
     if record.fingerprint == file.fingerprint or record.status is SourceStatus.FAILED:
         return None
-    return record.uri if _exists(record.uri) else None
+    return record.uri if _exists_beside(record.uri, file.uri) else None
 
 
-def _exists(uri: str) -> bool:
+def _exists_beside(uri: str, other: str) -> bool:
+    """Whether a file is there, and is not the other one under another name."""
     if not is_remote(uri):
-        return os.path.exists(uri)
+        try:
+            return not os.path.samefile(uri, other)
+        except OSError:
+            return os.path.exists(uri)
     try:
         return object_store.look(uri) is not None
     except StorageError:

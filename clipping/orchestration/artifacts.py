@@ -29,8 +29,7 @@ _TABLE_COLUMNS = (
 
 def publish_artifacts(tally: Tally, config: RunConfig, about: list[tuple[str, str]]) -> None:
     """Create a run's summary, table of clips and link to its output."""
-    is_far = is_remote(config.output)
-    output = config.output if is_far else str(Path(config.output).absolute())
+    output = config.output
     create_markdown_artifact(
         summary_markdown(tally, output, about),
         key="clip-summary",
@@ -45,7 +44,7 @@ def publish_artifacts(tally: Tally, config: RunConfig, about: list[tuple[str, st
         if more > 0
         else "All clips of this run",
     )
-    link = output if is_far else Path(output).as_uri()
+    link = output if is_remote(output) else Path(output).as_uri()
     create_link_artifact(link, key="clip-output", description="The output folder")
 
 

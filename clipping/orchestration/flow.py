@@ -20,7 +20,7 @@ from clipping.orchestration.logging import flow_run_view, without_known_failures
 from clipping.orchestration.run import ClipRun
 from clipping.orchestration.task_window import ConnectedRayTaskRunner
 from clipping.orchestration.tasks import is_retried, probe_sources, transcode_chunks
-from clipping.run.preparation import require_absolute
+from clipping.run.preparation import from_anywhere, require_absolute
 from clipping.run.progress import current_view
 from clipping.run.stopping import keep_interrupting
 from clipping.run.summary import about, closing_lines, outcome, verdict
@@ -60,6 +60,7 @@ def clip_flow(
         config = resolve(recipe, execution, input=input, output=output)
         if deployment.id is not None:
             require_absolute(config)
+        config = from_anywhere(config)
         tally = ClipRun(config, *_tuned(config), view).run()
     except ClippingError as error:
         # Its message says all there is to say; raised, it would be logged with a traceback.

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Generator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from clipping.config.run_config import RunConfig
 from clipping.dataset.layout import own_folders
@@ -18,9 +18,10 @@ from clipping.dataset.resume import EarlierWork
 from clipping.errors import UsageError
 from clipping.storage.addresses import is_remote
 from clipping.storage.discover import Found, find_sources
+from clipping.storage.local_files import absolute
 from clipping.storage.outputs import open_output
 
-__all__ = ["Prepared", "found_by", "handed_over", "prepared", "require_absolute"]
+__all__ = ["Prepared", "found_by", "from_anywhere", "handed_over", "prepared", "require_absolute"]
 
 _SOURCES_LOOKED_AT = 100
 
@@ -50,6 +51,18 @@ def found_by(config: RunConfig) -> Found:
     execution = config.execution
     leave_out = own_folders(config.output)
     return find_sources(config.input, execution.extensions, leave_out, execution.shard)
+
+
+def from_anywhere(config: RunConfig) -> RunConfig:
+    """The same run with paths that lead to the same place from any working folder.
+
+    What records and messages say of a path is what stands here.
+    """
+
+    def led(path: str) -> str:
+        return path if is_remote(path) else absolute(path)
+
+    return replace(config, input=tuple(map(led, config.input)), output=led(config.output))
 
 
 def require_absolute(config: RunConfig) -> None:

@@ -16,6 +16,7 @@ from clipping.config.run_config import RunConfig
 from clipping.dataset.coverage import Coverage
 from clipping.dataset.layout import chunk_record_name, source_record_name
 from clipping.dataset.manifest import Origin
+from clipping.dataset.record_json import chunk_json, source_json
 from clipping.dataset.resume import EarlierWork, in_order, name_taken_by
 from clipping.errors import ClippingError, FailureKind, SourceError
 from clipping.media.methods.encode_once import cpus_for, work_of
@@ -95,7 +96,8 @@ class Tracker:
             for chunk in chunks:
                 self._count_chunk(chunk, origin, done_before=True)
             if record.uri != file.uri:  # moved, or copied: it is looked for where it is now
-                record = record.model_copy(update={"uri": file.uri})
+                source = record.source and record.source.model_copy(update={"file": file})
+                record = record.model_copy(update={"uri": file.uri, "source": source})
                 self._write(record)
             self.manifest.end(record)
         if waiting:
@@ -161,7 +163,10 @@ class Tracker:
         chunks = plan_chunks(probed, recipe, self.config.execution.num_clips_per_chunk)
         if not chunks:
             reason = f"lasts {float(video.duration):.3f} s, {recipe.span_source.why_none()}"
-            self._end_source(self._source_record(source.file, SourceStatus.EMPTY, reason=reason))
+            record = self._source_record(
+                source.file, SourceStatus.EMPTY, reason=reason, source=source
+            )
+            self._end_source(record)
             return []
         for warning in source.warnings:
             self.tally.add_warning(f"{key}: {warning}")
@@ -228,7 +233,7 @@ class Tracker:
         if not self.earlier.has_record_of(chunk):
             # Its run was killed before it wrote one, or cut the source into other chunks.
             name = chunk_record_name(record.source_key, record.chunk)
-            self.earlier.output.write_text(name, record.model_dump_json(indent=1))
+            self.earlier.output.write_text(name, chunk_json(record, chunk.source))
         self._count_chunk(record, _origin(chunk), done_before=True)
         self._end_chunk(chunk)
 
@@ -282,7 +287,7 @@ class Tracker:
 
     def _write(self, record: SourceRecord) -> None:
         name = source_record_name(record.key)
-        self.earlier.output.write_text(name, record.model_dump_json(indent=1))
+        self.earlier.output.write_text(name, source_json(record))
 
     def _count_source(self, record: SourceRecord, *, before: bool) -> None:
         tally = self.tally

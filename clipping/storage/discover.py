@@ -18,6 +18,7 @@ from clipping.plan.shards import in_shard
 from clipping.storage import object_store
 from clipping.storage.addresses import is_remote, is_web, shown, split_secret
 from clipping.storage.list_files import LISTS, read_list
+from clipping.storage.local_files import absolute
 from clipping.storage.source import fingerprint
 
 __all__ = ["Found", "find_sources"]
@@ -118,7 +119,7 @@ def _expand(
     if is_remote(given):
         yield from _expand_remote(given, endings, passed_over, leave_out)
         return
-    path = _local(given)
+    path = absolute(given)
     if os.path.isdir(path):
         yield from _walk(path, endings, passed_over, found, leave_out)
     elif os.path.isfile(path):
@@ -257,7 +258,7 @@ def _glob_root(pattern: str) -> str:
 
 def _listed(path: str, content: bytes) -> Iterator[_Entry]:
     """The entries of a list: full addresses, or paths relative to the list."""
-    folder = path.rpartition("/")[0] if is_remote(path) else _folder(path)
+    folder = path.rpartition("/")[0] if is_remote(path) else os.path.dirname(path)
     entries = list(read_list(path, content))
     if not entries:
         raise UsageError(f"the list {path!r} names no files")
@@ -270,13 +271,9 @@ def _listed(path: str, content: bytes) -> Iterator[_Entry]:
         elif is_remote(path):
             yield _Entry(entry, f"{folder}/{entry}")
         else:
-            full = os.path.normpath(os.path.join(folder, _local(entry)))
+            full = absolute(os.path.join(folder, _local(entry)))
             relative = os.path.relpath(full, folder)
             yield _Entry(full.lstrip("/") if relative.startswith("..") else relative, full)
-
-
-def _folder(path: str) -> str:
-    return os.path.dirname(os.path.abspath(path))
 
 
 def _distinct(entries: Sequence[_Entry]) -> Iterator[tuple[str, _Entry]]:
@@ -284,7 +281,7 @@ def _distinct(entries: Sequence[_Entry]) -> Iterator[tuple[str, _Entry]]:
     by_path: dict[str, _Entry] = {}
     for entry in entries:
         is_far = is_remote(entry.path)
-        path = shown(entry.path) if is_far else os.path.abspath(entry.path)
+        path = shown(entry.path) if is_far else entry.path
         by_path.setdefault(path, entry)
     count: dict[str, int] = {}
     for entry in by_path.values():

@@ -1,4 +1,4 @@
-"""An output that is a local folder."""
+"""Local files: where a path leads, and an output that is a local folder."""
 
 from __future__ import annotations
 
@@ -18,7 +18,21 @@ from clipping.errors import FailureKind, StorageError
 from clipping.plan.shards import ALL
 from clipping.storage.lease import output_is_busy
 
-__all__ = ["LocalOutput", "local_error"]
+__all__ = ["LocalOutput", "absolute", "local_error"]
+
+
+def absolute(path: str) -> str:
+    """A path as it is from any working folder: absolute, without `.`, `..` and `~`.
+
+    Links keep their names, unless a `..` goes up from one: that leads to where the link points,
+    which the shorter path would not.
+    """
+    full = os.path.expanduser(path.removeprefix("file://"))
+    plain = os.path.abspath(full)
+    if ".." not in full.split("/"):
+        return plain
+    real = os.path.realpath(full)
+    return plain if os.path.realpath(plain) == real else real
 
 
 @dataclass(frozen=True, slots=True)

@@ -77,6 +77,12 @@ class SweptFolder:
         """Remove it."""
         self._stack.close()
 
+    def __enter__(self) -> str:
+        return self.name
+
+    def __exit__(self, *_: object) -> None:
+        self.cleanup()
+
 
 def _rounded(size: int) -> str:
     """A size in words, rounded up to one digit, so that chunks alike say the same."""

@@ -21,6 +21,7 @@ from clipping.dataset.resume import EarlierWork
 from clipping.dataset.sink import Effort
 from clipping.errors import FailureKind
 from clipping.models import (
+    AudioTrack,
     Chunk,
     ChunkRecord,
     ClipRecord,
@@ -30,7 +31,7 @@ from clipping.models import (
     SourceFile,
 )
 from clipping.plan.frame_times import pack
-from clipping.run.preparation import prepared
+from clipping.run.preparation import from_anywhere, prepared
 from clipping.run.summary import verdict
 from clipping.run.tally import Tally
 from clipping.run.tracker import Tracker
@@ -40,6 +41,7 @@ from tests.support.sources import source_of, times_of
 __all__ = ["Killed", "made_up_config", "made_up_run", "probed", "rows_of", "videos"]
 
 _TEN_A_SECOND = 100  # ms
+_SOUND = {"codec": "aac", "sample_rate": 48_000, "channels": 2, "copied": True}
 
 
 class Killed(BaseException):
@@ -82,7 +84,7 @@ def made_up_run(
     **recipe: Any,
 ) -> tuple[Tally, Holding]:
     """One run over `inputs`, as the flow does it. failing: numbers of clips that fail."""
-    config = made_up_config(inputs, output, execution, **recipe)
+    config = from_anywhere(made_up_config(inputs, output, execution, **recipe))
     tally = Tally()
     with prepared(config) as work:
         assert work.earlier.tables is not None
@@ -109,7 +111,8 @@ def made_up_run(
 def probed(file: SourceFile) -> ProbedSource:
     """A video's frame times, ten a second, and facts."""
     times = times_of([_TEN_A_SECOND] * (10 * file.size - 1))
-    source = source_of(times).model_copy(update={"file": file})
+    sound = AudioTrack(stream=1, codec="aac", sample_rate=48_000, channels=2)
+    source = source_of(times).model_copy(update={"file": file, "audio": (sound,)})
     return ProbedSource(
         file=file, source=source, frame_pts=pack(times.pts), keyframes=pack(times.keyframes)
     )
@@ -140,6 +143,7 @@ def _made(
             clip=clip, status=ClipStatus.WRITTEN, frames=clip.frame_count, width=64, height=48,
             video_codec="h264", encoder=config.recipe.encoder,
             damaged_frames=int(clip.number == 1),
+            audio=None if clip.number == 2 else _SOUND,
             errors={1: ("1 of 10 frames is damaged",), 2: ("without sound",)}.get(clip.number, ()),
         )  # fmt: skip
         made.append(sink.add(draft, file))

@@ -121,6 +121,42 @@ def test_a_killed_run_with_another_recipe_leaves_nothing_wrong(tmp_path: Path) -
     assert statuses(out)["one.mp4", "written", None] == 9
 
 
+def test_paths_are_recorded_without_detours(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the tables and in every record, wherever a run is started."""
+    videos(tmp_path / "a", one=5, bad=1)
+    (tmp_path / "work").mkdir()
+    monkeypatch.chdir(tmp_path / "work")
+    made_up_run(["../a"], "../work/../out", tmp_path)
+    out = tmp_path / "out"
+    for row in rows_of(out) + rows_of(out, "sources.parquet"):
+        assert row["source_uri"] == str(tmp_path / "a" / row["source"])
+    texts = [path.read_text() for path in out.rglob("*") if path.suffix in (".json", ".csv")]
+    assert len(texts) > 8
+    assert not [text for text in texts if ".." in text]
+    assert all(str(out / "clips") in t for t in texts if '"span_uuid"' in t)
+
+
+def test_a_video_recorded_by_a_detour_is_the_same_video(tmp_path: Path) -> None:
+    """Earlier versions kept `..`: its clips are kept, and it may change without losing its name."""
+    a, out = videos(tmp_path / "a", one=5), tmp_path / "out"
+    made_up_run([a], out, tmp_path)
+    for path in [*out.glob("processed_videos/*"), *out.glob("metas/v0/*")]:
+        detour = f"{tmp_path}/out/../a/one.mp4"
+        path.write_text(path.read_text().replace(f"{a}/one.mp4", detour))
+    (out / "manifest.parquet").unlink()
+    tally, _ = made_up_run([a], out, tmp_path)
+    assert (tally.written, tally.reused) == (5, 5)
+    assert {row["source_uri"] for row in rows_of(out)} == {f"{a}/one.mp4"}
+    for path in out.glob("processed_videos/*"):
+        path.write_text(path.read_text().replace(f"{a}/one.mp4", detour))
+    (out / "manifest.parquet").unlink()
+    videos(tmp_path / "a", one=6)
+    tally, _ = made_up_run([a], out, tmp_path)
+    assert (tally.written, tally.reused, tally.failed_sources) == (6, 0, 0)
+
+
 def test_shards_side_by_side_and_merged(tmp_path: Path) -> None:
     """Each shard's manifest is of its own videos; merged, they cover the output, once each."""
     names = {f"v{i}": 1 + i % 3 for i in range(12)}

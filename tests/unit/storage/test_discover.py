@@ -97,6 +97,24 @@ def test_lists_of_files(videos: Path, kind: str) -> None:
     assert sorted(keys(path)) == ["a.MP4", "b.mp4", "sub/c.mov"]
 
 
+@pytest.mark.parametrize(
+    "given", ["../videos", "b.mp4", "../videos/*.mp4", "../list.txt", "./../videos/sub/../b.mp4"]
+)
+def test_sources_are_told_without_detours(
+    given: str, videos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever way an input names them: full paths without `.` and `..`, links by their names."""
+    (videos.parent / "list.txt").write_text("videos/sub/../b.mp4\n./videos/b.mp4\n")
+    (videos.parent / "link").symlink_to(videos)
+    monkeypatch.chdir(videos)
+    uris = {source.key: source.uri for source in find_sources([given], ENDINGS).sources}
+    assert str(videos / "b.mp4") in uris.values()
+    assert all(".." not in key and not key.startswith(".") for key in uris)
+    assert set(uris.values()) <= {str(path) for path in videos.rglob("*")}
+    linked = find_sources(["../link/b.mp4"], ENDINGS).sources
+    assert [source.uri for source in linked] == [str(videos.parent / "link" / "b.mp4")]
+
+
 def test_a_list_tells_of_missing_files(videos: Path) -> None:
     """A line that names nothing is a failed source, not a failed run."""
     (videos / "list.txt").write_text("b.mp4\ngone.mp4\n")

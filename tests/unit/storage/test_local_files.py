@@ -7,7 +7,39 @@ from pathlib import Path
 import pytest
 
 from clipping.errors import StorageError, UsageError
+from clipping.storage.local_files import absolute
 from clipping.storage.outputs import open_output
+
+
+@pytest.mark.parametrize(
+    ("given", "means"),
+    [
+        ("a.mp4", "work/a.mp4"),
+        ("./sub//a.mp4", "work/sub/a.mp4"),
+        ("../out", "out"),
+        ("../work/../out/", "out"),
+        ("link/a.mp4", "work/link/a.mp4"),
+        ("nowhere/../out", "work/out"),
+        ("sub/../link/a.mp4", "work/link/a.mp4"),
+        ("link/../a.mp4", "far/a.mp4"),
+    ],
+)
+def test_a_path_is_told_without_detours(
+    given: str, means: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Links keep their names; where a `..` goes up from one, the file that is meant counts."""
+    for folder in ("work/sub", "far/away"):
+        (tmp_path / folder).mkdir(parents=True)
+    (tmp_path / "work" / "link").symlink_to(tmp_path / "far" / "away")
+    monkeypatch.chdir(tmp_path / "work")
+    for start in ("", f"{tmp_path}/work/", f"file://{tmp_path}/work/"):
+        assert absolute(start + given) == str(tmp_path / means)
+
+
+def test_a_path_in_the_home_is_told_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`~` is the home, not a folder of that name."""
+    monkeypatch.setenv("HOME", "/home/somebody")
+    assert absolute("~/videos/../clips") == "/home/somebody/clips"
 
 
 def test_publishing_is_all_or_nothing(tmp_path: Path) -> None:
