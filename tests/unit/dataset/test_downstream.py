@@ -130,6 +130,20 @@ def test_a_videos_record_has_its_facts(output: Path) -> None:
     assert (short["num_frames"], short["status"]) == (10, "no clips")
 
 
+def test_a_video_that_moved_keeps_its_facts(output: Path, tmp_path: Path) -> None:
+    """Its record says where it is now, and all else that it said; nothing is made again."""
+    before = {n: read(output / "processed_videos" / f"{n}.mp4.json") for n in ("one", "short")}
+    (tmp_path / "in").rename(tmp_path / "moved")
+    tally, _ = made_up_run([tmp_path / "moved"], output, tmp_path, **TWO)
+    assert (tally.written, tally.reused) == (12, 12)
+    for name, was in before.items():
+        uri = str(tmp_path / "moved" / f"{name}.mp4")
+        now = read(output / "processed_videos" / f"{name}.mp4.json")
+        assert (now["video"], now["uri"], now["source"]["file"]["uri"]) == (uri, uri, uri)
+        changed = {key for key in was if now[key] != was[key]}
+        assert changed == {"video", "video_uuid", "uri", "source"}
+
+
 def test_a_chunks_record_has_its_clips_ids_and_counts(output: Path) -> None:
     """Of the clips that are written; our records of all of them are in `clip_records`."""
     chunk = read(output / "processed_clip_chunks" / "one.mp4_2.json")
