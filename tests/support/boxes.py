@@ -1,103 +1,75 @@
-"""What the boxes of an MP4 say of its video track, and its SPS: read here, byte by byte.
-
-ISO/IEC 14496-12 has the boxes; the SPS is shown by ffmpeg's `trace_headers`.
-"""
+"""Boxes of QuickTime and MP4 files, put into sample entries as cameras and editors write them."""
 
 from __future__ import annotations
 
-import re
 import struct
-import subprocess
-from collections.abc import Iterator
-from dataclasses import dataclass
-from fractions import Fraction
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from tests.support.media import FFMPEG
+__all__ = ["box", "channel_labels", "dolby_vision", "in_sample_entry"]
 
-_PARENTS = {b"moov", b"trak", b"mdia", b"minf", b"stbl", b"edts"}
-
-
-@dataclass(frozen=True, slots=True)
-class VideoTrack:
-    """Of the video track of an MP4.
-
-    stts, ctts: (count, value) as they are stored, in ticks; edits: (movie ticks, media time).
-    """
-
-    scale: int
-    movie_scale: int
-    stts: list[tuple[int, int]]
-    ctts: list[tuple[int, int]]
-    edits: list[tuple[int, int]]
-
-    @property
-    def times(self) -> list[int]:
-        """When its samples are shown, in ticks from the edit's start, in decoding order."""
-        steps = [step for count, step in self.stts for _ in range(count)]
-        offsets = [offset for count, offset in self.ctts for _ in range(count)]
-        start = self.edits[0][1] if self.edits else 0
-        dts = [sum(steps[:i]) for i in range(len(steps))]
-        return [d + o - start for d, o in zip(dts, offsets or [0] * len(dts), strict=True)]
+_FOLDERS = (b"moov", b"trak", b"mdia", b"minf", b"stbl")
 
 
-def video_track(path: Path) -> VideoTrack:
-    """Read the boxes of an MP4 with one video track."""
-    found: dict[bytes, bytes] = {}
-    for name, body in _boxes(path.read_bytes()):
-        if name == b"trak":
-            inside = dict(_boxes(body))
-            if inside[b"hdlr"][8:12] == b"vide":
-                found.update(inside)
-        elif name == b"mvhd":
-            found[name] = body
-    return VideoTrack(
-        scale=_scale(found[b"mdhd"]),
-        movie_scale=_scale(found[b"mvhd"]),
-        stts=_pairs(found[b"stts"], ">II"),
-        ctts=_pairs(found.get(b"ctts", bytes(8)), ">Ii"),
-        edits=_edits(found.get(b"elst", bytes(8))),
-    )
+def box(kind: bytes, content: bytes) -> bytes:
+    """One box."""
+    return struct.pack(">I4s", 8 + len(content), kind) + content
 
 
-def _boxes(data: bytes) -> Iterator[tuple[bytes, bytes]]:
+def _boxes(content: bytes) -> Iterator[tuple[bytes, bytes]]:
     at = 0
-    while at + 8 <= len(data):
-        size, name = int.from_bytes(data[at : at + 4], "big"), data[at + 4 : at + 8]
-        body = data[at + 8 : at + size]
-        yield name, body
-        if name in _PARENTS:
-            yield from _boxes(body)
+    while at + 8 <= len(content):
+        size, kind = struct.unpack(">I4s", content[at : at + 8])
+        if size < 8:
+            return
+        yield kind, content[at + 8 : at + size]
         at += size
 
 
-def _scale(header: bytes) -> int:
-    at = 20 if header[0] == 1 else 12
-    return int.from_bytes(header[at : at + 4], "big")
+def in_sample_entry(path: Path, entry: bytes, fixed: int, added: bytes) -> None:
+    """Put boxes into the sample entries `entry`, in place of others of the first one's kind.
+
+    fixed: bytes of the entry before its boxes. The file's `moov` has to be its last box.
+    """
+
+    def edited(kind: bytes, content: bytes) -> bytes:
+        if kind in _FOLDERS:
+            return b"".join(box(k, edited(k, c)) for k, c in _boxes(content))
+        if kind != b"stsd":
+            return content
+        changed = content[:8]
+        for name, body in _boxes(content[8:]):
+            if name == entry:
+                kept = [box(k, c) for k, c in _boxes(body[fixed:]) if k != added[4:8]]
+                changed += box(name, body[:fixed] + b"".join([*kept, added]))
+                continue
+            changed += box(name, body)
+        return changed
+
+    _edit_moov(path, edited)
 
 
-def _pairs(body: bytes, layout: str) -> list[tuple[int, int]]:
-    count = int.from_bytes(body[4:8], "big")
-    return [struct.unpack_from(layout, body, 8 + 8 * i) for i in range(count)]
+def _edit_moov(path: Path, edited: Callable[[bytes, bytes], bytes]) -> None:
+    data = path.read_bytes()
+    at = data.rindex(b"moov") - 4
+    (size,) = struct.unpack(">I", data[at : at + 4])
+    assert at + size == len(data), "moov is not the last box"
+    path.write_bytes(data[:at] + box(b"moov", edited(b"moov", data[at + 8 :])))
 
 
-def _edits(body: bytes) -> list[tuple[int, int]]:
-    count, long = int.from_bytes(body[4:8], "big"), body[0] == 1
-    layout, size = (">Qq", 20) if long else (">Ii", 12)
-    return [struct.unpack_from(layout, body, 8 + size * i) for i in range(count)]
+def channel_labels(path: Path, entry: bytes, labels: Sequence[int]) -> None:
+    """Label the channels of a QuickTime track (`chan`, CoreAudio's AudioChannelLabel)."""
+    described = b"".join(struct.pack(">II3f", label, 0, 0, 0, 0) for label in labels)
+    chan = box(b"chan", struct.pack(">IIII", 0, 0, 0, len(labels)) + described)
+    data = path.read_bytes()
+    at = data.index(entry, data.rindex(b"moov")) + 4
+    (version,) = struct.unpack(">H", data[at + 8 : at + 10])
+    in_sample_entry(path, entry, {0: 28, 1: 44, 2: 64}[version], chan)
 
 
-def picture_clock(path: Path) -> Fraction | None:
-    """Frames/s that an H.264 file's SPS tells: `time_scale / num_units_in_tick`, halved."""
-    command = [FFMPEG, "-v", "trace", "-i", path, "-c", "copy", "-frames:v", "1"]
-    shown = [*command, "-bsf:v", "trace_headers", "-f", "null", "-"]
-    done = subprocess.run(shown, capture_output=True, check=True)
-    words = done.stderr.decode(errors="replace")
-    values = {
-        name: {int(v) for v in re.findall(rf"\b{name}\s+[01]+ = (\d+)", words)}
-        for name in ("num_units_in_tick", "time_scale")
-    }
-    if not values["time_scale"]:
-        return None
-    ((units,), (scale,)) = values["num_units_in_tick"], values["time_scale"]
-    return Fraction(scale, 2 * units)
+def dolby_vision(path: Path, profile: int, compatibility: int) -> None:
+    """Say of HEVC in MP4 that it is Dolby Vision (`dvcC`, ETSI TS 103 572)."""
+    level, has_rpu, has_base = 3, 1, 1
+    bits = profile << 9 | level << 3 | has_rpu << 2 | has_base
+    config = struct.pack(">BBHB", 1, 0, bits, compatibility << 4) + bytes(19)
+    in_sample_entry(path, b"hvc1", 78, box(b"dvcC", config))
