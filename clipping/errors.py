@@ -45,6 +45,7 @@ class FailureKind(StrEnum):
     DISK_FULL = "disk full"
     OUT_OF_MEMORY = "out of memory"
     KILLED = "killed"
+    CRASHED = "crashed"
     TIMED_OUT = "timed out"
     IO = "input/output error"
     VERIFICATION = "verification failed"
@@ -83,6 +84,7 @@ _CLIPS_OWN = frozenset(
     {
         FailureKind.BAD_INPUT,
         FailureKind.DAMAGED,
+        FailureKind.CRASHED,
         FailureKind.TIMED_OUT,
         FailureKind.VERIFICATION,
         FailureKind.UNKNOWN,

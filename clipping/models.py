@@ -77,13 +77,21 @@ class SourceFile(Value):
 
 
 class AudioTrack(Value):
-    """One audio stream: absolute stream index, codec name, rate in Hz, channels."""
+    """One audio stream: absolute stream index, codec name, rate in Hz, channels, ticks in seconds.
+
+    layout: the channels in FFmpeg's words ("5.1", "2 channels (FL+FL)"); places: of each channel
+    ("FL"), "" where none is said. is_default: whether the file has a player take it.
+    """
 
     stream: int
     codec: str
     sample_rate: int
     channels: int
+    time_base: Fraction = Fraction(1, 90_000)
+    layout: str = ""
+    places: tuple[str, ...] = ()
     language: str | None = None
+    is_default: bool = False
 
 
 class VideoFacts(Value):
@@ -96,6 +104,8 @@ class VideoFacts(Value):
     gap_pts: how much of that is in gaps of more than an hour without a frame.
     in_order: whether frames are decoded in the order of their timestamps, but for reordering.
     bit_rate: of the video in bit/s; bit_rate_estimated: from file size and duration.
+    is_late: whether pictures, or sound, begin so late that FFmpeg has to look longer for them.
+    dolby_vision: profile and compatibility id, if it is that.
     seeks_exactly: whether a seek lands on the keyframe asked for (records made before it had
     that name call it `tidy_seek`).
     """
@@ -130,6 +140,8 @@ class VideoFacts(Value):
     gap_pts: int = Field(default=0, exclude_if=lambda pts: pts == 0)
     in_order: bool = Field(default=True, exclude_if=lambda in_order: in_order)
     index: str
+    is_late: bool = Field(default=False, exclude_if=lambda is_late: not is_late)
+    dolby_vision: tuple[int, int] | None = Field(default=None, exclude_if=lambda dv: dv is None)
     seekable: bool
     seeks_exactly: bool = Field(validation_alias=AliasChoices("seeks_exactly", "tidy_seek"))
 
@@ -149,6 +161,15 @@ class VideoFacts(Value):
         return float(self.frame_count / self.filled_duration)
 
     @property
+    def is_dolby_vision_alone(self) -> bool:
+        """Whether its pictures are in Dolby Vision's own colours, and no other decoder's.
+
+        Profiles 5 (HEVC), 10 (AV1) and 20 with compatibility id 0 have no base layer that can be
+        shown as it is ("Dolby Vision Profiles and Levels", table 2).
+        """
+        return self.dolby_vision is not None and self.dolby_vision in ((5, 0), (10, 0), (20, 0))
+
+    @property
     def is_hdr(self) -> bool:
         """Whether the transfer is PQ (SMPTE 2084) or HLG (ARIB STD-B67), ITU-R BT.2100."""
         return self.color_transfer in ("smpte2084", "arib-std-b67")
@@ -161,6 +182,12 @@ class Source(Value):
     video: VideoFacts
     audio: tuple[AudioTrack, ...]
     warnings: tuple[str, ...] = ()
+
+    @property
+    def sound(self) -> AudioTrack | None:
+        """The audio track that clips get: the default one, as players have it, else the first."""
+        defaults = (track for track in self.audio if track.is_default)
+        return next(defaults, self.audio[0] if self.audio else None)
 
 
 class Span(Value):

@@ -8,6 +8,7 @@ base carry every PTS unchanged into the encoded segment.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from fractions import Fraction
 from math import floor
 
@@ -19,12 +20,13 @@ from clipping.plan.time_line import timescale
 
 __all__ = [
     "DEMUXERS",
+    "PATIENCE",
     "audio_command",
     "decode_command",
     "encode_command",
     "encoder_trial_command",
     "input_url",
-    "protocols",
+    "reading_options",
     "seek_target",
     "trial_command",
 ]
@@ -41,12 +43,17 @@ _QUIET = ["-hide_banner", "-nostdin", "-y", "-nostats"]
 _LOOSE_SEEK_MARGIN = Fraction(2)
 
 
+# Where a source's pictures or sound begin late, how long to look for them: in microseconds, and in
+# bytes, which are kept in memory. By default FFmpeg gives up after 5 MB.
+PATIENCE = {"analyzeduration": "600000000", "probesize": "268435456"}
+
+
 def input_url(path: str) -> str:
     """A local path as ffmpeg takes it literally (names may begin with `-`, hold `:` or `%`)."""
     return f"file:{path}"
 
 
-def protocols(url: str) -> str:
+def _protocols(url: str) -> str:
     """What may be used to read a source from `url`.
 
     Remote sources come through a server of our own on loopback; no other protocol is needed.
@@ -54,10 +61,20 @@ def protocols(url: str) -> str:
     return "file" if url.startswith("file:") else "http,tcp"
 
 
-def _input(url: str, *, threads: int, seek: Fraction | None) -> list[str]:
+def reading_options(url: str) -> dict[str, str]:
+    """The same limits for PyAV."""
+    options = {"format_whitelist": DEMUXERS, "protocol_whitelist": _protocols(url)}
+    if not url.startswith("file:"):
+        # FFmpeg 8.1 seeks on a connection that it has asked the server to close.
+        options["multiple_requests"] = "1"
+    return options
+
+
+def _input(url: str, *, threads: int, seek: Fraction | None, is_late: bool = False) -> list[str]:
     place = [] if seek is None else ["-noaccurate_seek", "-seek_timestamp", "1", "-ss", _us(seek)]
-    allowed = ["-protocol_whitelist", protocols(url), "-format_whitelist", DEMUXERS]
-    return ["-threads", str(threads), *place, *allowed, "-copyts", "-i", url]
+    allowed = ["-protocol_whitelist", _protocols(url), "-format_whitelist", DEMUXERS]
+    patience = [w for k, v in PATIENCE.items() for w in (f"-{k}", v)] if is_late else []
+    return ["-threads", str(threads), *place, *allowed, *patience, "-copyts", "-i", url]
 
 
 def _us(seconds: Fraction) -> str:
@@ -133,6 +150,7 @@ def encode_command(
             url,
             threads=threads,
             seek=None if from_start else seek_target(segment.seek, video),
+            is_late=video.is_late,
         ),
         *["-map", f"0:{video.stream}", "-an", "-sn", "-dn", "-map_metadata", "-1"],
         *["-vf", ",".join(chain)],
@@ -153,6 +171,7 @@ def decode_command(
     seek: Fraction | None = None,
     end_pts: int | None = None,
     frames: int | None = None,
+    is_late: bool = False,
 ) -> list[str]:
     """Decode only, up to `end_pts`, and have `showinfo` name every frame's PTS on stderr."""
     trim = [f"trim=end_pts={end_pts}"] if end_pts is not None else []
@@ -160,7 +179,7 @@ def decode_command(
         binary,
         *_QUIET,
         *["-loglevel", "repeat+level+info"],
-        *_input(url, threads=threads, seek=seek),
+        *_input(url, threads=threads, seek=seek, is_late=is_late),
         *["-map", f"0:{stream}", "-an", "-sn", "-dn"],
         *["-vf", ",".join(["showinfo=checksum=0", *trim])],
         *(["-frames:v", str(frames)] if frames else []),
@@ -186,9 +205,11 @@ def encoder_trial_command(binary: str, encoder: Encoder, rate: Rate) -> list[str
     ]
 
 
-def trial_command(binary: str, url: str, stream: int, frames: int) -> list[str]:
+def trial_command(
+    binary: str, url: str, stream: int, frames: int, *, is_late: bool = False
+) -> list[str]:
     """Decode the first frames of a source, to learn whether and as what they decode."""
-    return decode_command(binary, url, stream, threads=1, frames=frames)
+    return decode_command(binary, url, stream, threads=1, frames=frames, is_late=is_late)
 
 
 def audio_command(
@@ -200,6 +221,8 @@ def audio_command(
     end: Fraction,
     seek: Fraction | None,
     has_gaps: bool,
+    is_late: bool,
+    mix: Sequence[str],
     bit_rate: int,
     output: str,
 ) -> list[str]:
@@ -207,8 +230,10 @@ def audio_command(
 
     Silence fills what the source lacks, so that sound stays where it belongs.
     has_gaps: whether a seek may land years before `start`; aresample cannot drop that much.
+    mix: filters that bring the channels into a layout that AAC takes.
     """
     chain = [
+        *mix,
         f"asetpts=PTS-({start.numerator}/{start.denominator})/TB",
         *(["atrim=start=-10"] if has_gaps else []),
         "aresample=async=1:min_hard_comp=0.1:first_pts=0",
@@ -218,7 +243,7 @@ def audio_command(
         *_QUIET,
         *["-loglevel", "repeat+level+warning"],
         *["-progress", "pipe:1", "-stats_period", "0.5"],
-        *_input(url, threads=1, seek=seek),
+        *_input(url, threads=1, seek=seek, is_late=is_late),
         *["-map", f"0:{stream}", "-vn", "-sn", "-dn", "-map_metadata", "-1"],
         *["-af", ",".join(chain), "-t", _us(end - start)],
         *["-c:a", "aac", "-b:a", str(bit_rate), "-f", "mp4", output],

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+import signal
 
 from clipping.errors import FailureKind
 
-__all__ = ["classify", "last_words"]
+__all__ = ["classify", "died_of", "last_words"]
 
 # -ENOSPC as an exit status: said by ffmpeg where no message does ("Error muxing a packet").
 _NO_ROOM = 228
@@ -58,6 +59,26 @@ _PATTERNS: tuple[tuple[FailureKind, str], ...] = (
 )
 
 
+# What a process does to itself; other signals come from outside.
+_CRASHES = frozenset(
+    {
+        *(signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGILL),
+        *(signal.SIGTRAP, signal.SIGSYS),
+    }
+)
+
+
+def died_of(status: int) -> tuple[FailureKind, str]:
+    """What ended a process, and in words: an exit status, or minus the signal."""
+    if status >= 0:
+        return FailureKind.UNKNOWN, f"exit status {status}"
+    kind = FailureKind.CRASHED if -status in _CRASHES else FailureKind.KILLED
+    try:
+        return kind, signal.Signals(-status).name
+    except ValueError:
+        return kind, f"signal {-status}"
+
+
 def classify(exit_code: int, stderr: str) -> FailureKind:
     """What an ffmpeg failure was, by its words; most exit statuses are ambiguous.
 
@@ -67,6 +88,8 @@ def classify(exit_code: int, stderr: str) -> FailureKind:
     for kind, pattern in _PATTERNS:
         if re.search(pattern, stderr, re.IGNORECASE):
             return kind
+    if -exit_code in _CRASHES:
+        return FailureKind.CRASHED
     if exit_code < 0 or exit_code in (137, 143) or "Exiting normally, received signal" in stderr:
         return FailureKind.KILLED
     if exit_code == _NO_ROOM:

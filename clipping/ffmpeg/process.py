@@ -21,7 +21,7 @@ from threading import Event
 
 from clipping.errors import FailureKind, FfmpegError
 from clipping.ffmpeg.complaints import is_damage
-from clipping.ffmpeg.failures import classify, last_words
+from clipping.ffmpeg.failures import classify, died_of, last_words
 from clipping.ffmpeg.memory import resident
 
 __all__ = ["Finished", "Runner", "die_with_parent", "run"]
@@ -130,7 +130,7 @@ def run(
         raise _failed(argv, f"{what}: stopped", FailureKind.KILLED)
     if code != 0:
         kind = classify(code, text)
-        how = f"signal {-code}" if code < 0 else f"exit status {code}"
+        how = died_of(code)[1]
         words = last_words(text) or "it said nothing"
         raise _failed(argv, f"{what}: ffmpeg ended with {how}: {words}", kind)
     return Finished(stderr=text, damage=damage, seconds=time.monotonic() - began)

@@ -7,10 +7,9 @@ shortened by its duration. Sound therefore starts and ends on the sample.
 
 from __future__ import annotations
 
-import contextlib
 from bisect import bisect_right
 from collections.abc import Generator, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import islice, pairwise
@@ -19,11 +18,10 @@ from pathlib import Path
 from typing import Any
 
 import av
-import av.error
-from av.stream import Discard
 
-from clipping.errors import FfmpegError
+from clipping.ffmpeg.channels import Mix, mix
 from clipping.ffmpeg.commands import audio_command
+from clipping.media.stream_reader import read_sound
 from clipping.models import AudioTrack, Source
 from clipping.storage.source import Reading
 
@@ -49,6 +47,9 @@ COPYABLE: dict[str, Fraction] = {
     "flac": Fraction(0),
 }
 
+# Bit/s of AAC for each channel: of the first two, and of more.
+_BIT_RATE, _MORE_BIT_RATE = 96_000, 48_000
+
 # How far before a chunk the audio is read, so that the preroll is there.
 _MARGIN = Fraction(1)
 
@@ -68,15 +69,23 @@ class SoundPacket:
 
 @dataclass(frozen=True, slots=True)
 class Sound:
-    """A chunk's audio packets in order, and the stream that describes them to a muxer."""
+    """A chunk's audio packets in order, and the stream that describes them to a muxer.
+
+    mix: what the source's channels became in its encode; None where its packets are copied.
+    """
 
     track: AudioTrack
     codec: str
     sample_rate: int
-    copied: bool
     preroll: int
     stream: Any
     packets: tuple[SoundPacket, ...]
+    mix: Mix | None = None
+
+    @property
+    def copied(self) -> bool:
+        """Whether its packets are the source's own."""
+        return self.mix is None
 
 
 @contextmanager
@@ -90,54 +99,68 @@ def open_sound(
     stall_limit: float,
     copy: bool = True,
 ) -> Generator[Sound | None]:
-    """The first audio track within spans of absolute times in seconds; None if there is none.
+    """The source's sound within spans of absolute times in seconds; None if there is none.
 
     Copied where MP4 may hold the codec and `copy` is on, else encoded to AAC once for the whole
     stretch.
     Raises FfmpegError if it can be neither.
     """
-    if not source.audio:
+    track = source.sound
+    if track is None:
         yield None
         return
-    track = source.audio[0]
-    opened: list[Any] = []
-    try:
+    with ExitStack() as stack:
         if copy and track.codec in COPYABLE:
-            container = _open_again(reading)
-            opened.append(container)
-            yield _copied(source, track, container, _with_margin(spans))
-        else:
-            start, end = min(a for a, _ in spans), max(b for _, b in spans)
-            path = scratch / "sound.mp4"
-            origin = max(start - _MARGIN, Fraction(0)) if start >= 0 else start
-            seek = origin - _MARGIN if source.video.seekable else None
-            first = source.video.first_pts * source.video.time_base
-            command = audio_command(
-                binary,
-                reading.url,
-                track.stream,
-                start=origin,
-                end=end,
-                seek=seek if seek is not None and seek > first else None,
-                has_gaps=source.video.gap_pts > 0,
-                bit_rate=96_000 * max(1, min(2, track.channels)),
-                output=str(path),
-            )
-            what = f"encoding the sound of {source.file.key}"
-            reading.run(command, what=what, stall_limit=stall_limit)
-            container = av.open(str(path))
-            opened.append(container)
-            yield _encoded(track, container, origin)
-    finally:
-        for container in opened:
-            container.close()
+            files = scratch / "sound.bin", scratch / "sound-template.mp4"
+            found = _copied(source, track, reading, _with_margin(spans), *files, stack)
+            if not isinstance(found, str):
+                yield found
+                return
+        path = scratch / "sound.mp4"
+        start, end = min(a for a, _ in spans), max(b for _, b in spans)
+        origin = max(start - _MARGIN, Fraction(0)) if start >= 0 else start
+        made = _encode(source, track, reading, origin, end, binary, path, stall_limit)
+        yield _encoded(track, made, _opened(path, stack), origin)
 
 
-def _open_again(reading: Reading) -> Any:
-    try:
-        return reading.container()
-    except av.error.FFmpegError as error:
-        raise FfmpegError(f"{reading.file.key}: cannot be read again: {error.strerror}") from None
+# What the source's packets are is not looked into again: its bytes may be from anybody.
+_DO_NOT_DECODE = {"codec_whitelist": "none"}
+
+
+def _opened(path: Path, stack: ExitStack) -> Any:
+    return stack.enter_context(av.open(str(path), options=_DO_NOT_DECODE))
+
+
+def _encode(
+    source: Source,
+    track: AudioTrack,
+    reading: Reading,
+    origin: Fraction,
+    end: Fraction,
+    binary: str,
+    path: Path,
+    stall_limit: float,
+) -> Mix:
+    """Encode a stretch of the track to AAC, and say what became of its channels."""
+    made = mix(track.places)
+    seek = origin - _MARGIN if source.video.seekable else None
+    first = source.video.first_pts * source.video.time_base
+    command = audio_command(
+        binary,
+        reading.url,
+        track.stream,
+        start=origin,
+        end=end,
+        seek=seek if seek is not None and seek > first else None,
+        has_gaps=source.video.gap_pts > 0,
+        is_late=source.video.is_late,
+        mix=made.filters,
+        bit_rate=_BIT_RATE * min(2, made.channels) + _MORE_BIT_RATE * max(0, made.channels - 2),
+        output=str(path),
+    )
+    what = f"encoding the sound of {source.file.key}"
+    reading.run(command, what=what, stall_limit=stall_limit)
+    return made
 
 
 def _with_margin(spans: Sequence[tuple[Fraction, Fraction]]) -> list[tuple[Fraction, Fraction]]:
@@ -154,43 +177,39 @@ def _with_margin(spans: Sequence[tuple[Fraction, Fraction]]) -> list[tuple[Fract
 def _copied(
     source: Source,
     track: AudioTrack,
-    container: Any,
+    reading: Reading,
     wanted: Sequence[tuple[Fraction, Fraction]],
-) -> Sound | None:
-    stream = container.streams[track.stream]
-    for other in container.streams:
-        if other.index != track.stream:
-            other.discard = Discard.all
-    time_base = Fraction(stream.time_base)
-    if source.video.seekable and source.video.seeks_exactly:
-        # A file without an index may refuse; reading then starts where it stands, at the start.
-        with contextlib.suppress(av.error.FFmpegError):
-            container.seek(int(wanted[0][0] / time_base), stream=stream, backward=True)
-    rate = track.sample_rate
-    tick = _whole(time_base * rate)  # in samples, like all that follows
-    parts = [(floor(a * rate), ceil(b * rate)) for a, b in reversed(wanted)]
-    begin, stop = parts.pop()
-    packets: list[SoundPacket] = []
-    try:
-        for packet in container.demux(stream):
-            if packet.size == 0 or packet.pts is None:
-                continue
-            at = packet.pts * tick
-            while at >= stop and parts:
-                begin, stop = parts.pop()
-            if at >= stop:
-                break
-            samples = round((packet.duration or 0) * tick)
-            if at + samples < begin or (packets and at < packets[-1].start):
-                continue
-            packets.append(SoundPacket(at, samples, bytes(packet)))
-    except (av.error.FFmpegError, IndexError):
-        pass  # A track that breaks off ends there; the clips after it have no sound.
-    if not packets:
+    payload: Path,
+    template: Path,
+    stack: ExitStack,
+) -> Sound | str | None:
+    """The track's own packets; None if there are none, a word if MP4 does not take them."""
+    time_base, rate = track.time_base, track.sample_rate
+    video = source.video
+    found = read_sound(
+        reading,
+        track.stream,
+        [(floor(a / time_base), ceil(b / time_base)) for a, b in wanted],
+        seek=int(wanted[0][0] / time_base) if video.seekable and video.seeks_exactly else None,
+        is_late=video.is_late,
+        payload=payload,
+        template=template,
+    )
+    rows: Sequence[tuple[int, int, int]] = found["packets"]
+    if not rows:
         return None
-    preroll = round(COPYABLE[track.codec] * rate)
+    if not found["is_taken"]:
+        return "refused"
+    tick = _whole(time_base * rate)  # in samples, like all that follows
+    content, at = payload.read_bytes(), 0
+    payload.unlink()
+    packets: list[SoundPacket] = []
+    for pts, duration, size in rows:
+        packets.append(SoundPacket(pts * tick, round(duration * tick), content[at : at + size]))
+        at += size
+    stream = _opened(template, stack).streams.audio[0]
     steady = tuple(on_grid(packets, Fraction(tick)))
-    return Sound(track, track.codec, rate, True, preroll, stream, steady)
+    return Sound(track, track.codec, rate, round(COPYABLE[track.codec] * rate), stream, steady)
 
 
 def _whole(number: Fraction) -> Fraction | int:
@@ -233,7 +252,7 @@ def _aligned(segment: Sequence[SoundPacket], frame: int) -> Iterator[SoundPacket
 _FRAME_SIZES = (1024, 2048, 1152, 576, 960, 1536, 4096, 4608, 120, 240, 480, 1920, 2880)
 
 
-def _encoded(track: AudioTrack, container: Any, origin: Fraction) -> Sound | None:
+def _encoded(track: AudioTrack, made: Mix, container: Any, origin: Fraction) -> Sound:
     stream = container.streams.audio[0]
     rate: int = stream.codec_context.sample_rate
     time_base = Fraction(stream.time_base)
@@ -247,7 +266,7 @@ def _encoded(track: AudioTrack, container: Any, origin: Fraction) -> Sound | Non
         if packet.size and packet.pts is not None
     )
     preroll = round(COPYABLE["aac"] * rate)
-    return Sound(track, "aac", rate, False, preroll, stream, packets)
+    return Sound(track, "aac", rate, preroll, stream, packets, made)
 
 
 def packets_within(

@@ -14,24 +14,24 @@ from fractions import Fraction
 from itertools import accumulate, islice
 from typing import Any
 
-import av
-import av.error
-from av.stream import Discard, Disposition
-
 from clipping.errors import FailureKind, FfmpegError, SourceError
 from clipping.ffmpeg import process
 from clipping.ffmpeg.commands import decode_command, trial_command
 from clipping.ffmpeg.failures import last_words
 from clipping.ffmpeg.showinfo import Decoded
+from clipping.media.stream_reader import look
 from clipping.models import AudioTrack, Source, SourceFile, VideoFacts
 from clipping.plan.frame_times import FrameTimes
 from clipping.storage.source import Reading
 from clipping.wording import count
 
-__all__ = ["decoded_times", "probe"]
+__all__ = ["DOLBY_VISION_NOTE", "decoded_times", "probe"]
 
 _TRIAL_FRAMES = 24
-_FIELD_ORDERS = ("unknown", "progressive", "tt", "bb", "tb", "bt")
+_FRACTIONS = (
+    *("sample_aspect_ratio", "time_base", "average_rate", "nominal_rate", "guessed_rate"),
+    "duration",
+)
 _TIDY = ("mov,", "matroska,")
 _WITHOUT_TIMES = ("h264", "hevc", "m4v", "mpegvideo", "obu", "av1")
 _FASTEST, _SLOWEST = 300, 1 / 60  # frames/s
@@ -49,17 +49,12 @@ def probe(reading: Reading, binary: str) -> tuple[Source, FrameTimes]:
     """
     file = reading.file
     _refuse_hopeless(reading)
-    try:
-        with reading.container() as container:
-            stream = _first_video(container, file)
-            header = _header(container, stream)
-            audio = tuple(_audio_tracks(container))
-            packets = _packets(reading, container, stream)
-        if packets.encrypted:
-            raise SourceError(f"{file.key}: the video is encrypted (DRM)")
-    except av.error.FFmpegError as error:
-        raise _unreadable(file, error) from None
-    trial, is_damaged = _trial(reading, header["stream"], binary)
+    found = look(reading)
+    header = _header(found, file)
+    packets = _Packets(**found["packets"])
+    if packets.encrypted:
+        raise SourceError(f"{file.key}: the video is encrypted (DRM)")
+    trial, is_damaged = _trial(reading, header, binary)
     trusted = _agree(packets, trial, header["time_base"], is_damaged=is_damaged)
     times, whole = _times(reading, header, packets, trusted, binary)
     _refuse_eternity(file, times)
@@ -67,14 +62,14 @@ def probe(reading: Reading, binary: str) -> tuple[Source, FrameTimes]:
     return Source(
         file=file,
         video=video,
-        audio=audio,
+        audio=tuple(AudioTrack(channels=len(t["places"]), **t) for t in found["audio"]),
         warnings=tuple(_warnings(header, packets, times, whole, video)),
     ), times
 
 
 @dataclass(slots=True)
 class _Packets:
-    """What demuxing told: times in time base units, sizes in bytes."""
+    """What demuxing told (`read_streams`): times in time base units, sizes in bytes."""
 
     pts: list[int] = field(default_factory=list[int])
     keys: list[int] = field(default_factory=list[int])
@@ -110,128 +105,28 @@ def _refuse_eternity(file: SourceFile, times: FrameTimes) -> None:
         )
 
 
-def _unreadable(file: SourceFile, error: av.error.FFmpegError) -> SourceError:
-    reason = error.strerror or str(error)
-    if isinstance(error, (PermissionError, BlockingIOError)):
-        return SourceError(f"{file.key}: cannot be read: {reason}", FailureKind.IO)
-    if isinstance(error, av.error.ArgumentError):  # what the allow-list of formats answers
-        return SourceError(f"{file.key}: its format is not one of the video containers we open")
-    return SourceError(f"{file.key}: not a video that can be opened ({reason.lower()})")
+def _header(found: dict[str, Any], file: SourceFile) -> dict[str, Any]:
+    """The facts of the first real video stream. Raises SourceError if there is none."""
+    if found["video"] is None:
+        if found["no_size"]:
+            codec = found["no_size"][0]
+            raise SourceError(f"{file.key}: the video stream ({codec}) has no picture size")
+        if found["covers"]:
+            raise SourceError(f"{file.key}: only a cover picture, no video stream")
+        kinds = found["kinds"]
+        has = f"only {', '.join(kinds)}" if kinds else "no streams at all"
+        raise SourceError(f"{file.key}: no video stream ({has})")
+    header = found["video"] | {k: found[k] for k in ("is_late", "dolby_vision")}
+    for name in _FRACTIONS:
+        header[name] = Fraction(header[name]) if header[name] else None
+    return header
 
 
-def _first_video(container: Any, file: SourceFile) -> Any:
-    """The first real video stream: cover art and tracks that say they are empty are not."""
-    pictures = 0
-    candidates: list[Any] = []
-    for stream in container.streams.video:
-        if stream.disposition & Disposition.attached_pic:
-            pictures += 1
-        else:
-            candidates.append(stream)
-    filled = [s for s in candidates if s.codec_context and s.width > 0]
-    if filled:
-        return filled[0]
-    if candidates:
-        codec = candidates[0].codec_context.name if candidates[0].codec_context else "its codec"
-        raise SourceError(f"{file.key}: the video stream ({codec}) has no picture size")
-    if pictures:
-        raise SourceError(f"{file.key}: only a cover picture, no video stream")
-    kinds = sorted({s.type for s in container.streams})
-    has = f"only {', '.join(kinds)}" if kinds else "no streams at all"
-    raise SourceError(f"{file.key}: no video stream ({has})")
-
-
-def _packets(reading: Reading, container: Any, stream: Any) -> _Packets:
-    index = reading.index()
-    if index is None:
-        return _read_packets(container, stream)
-    with index:
-        return _read_packets(index, index.streams[stream.index])
-
-
-def _read_packets(container: Any, stream: Any) -> _Packets:
-    for other in container.streams:
-        if other.index != stream.index:
-            other.discard = Discard.all
-    found = _Packets()
-    previous_dts: int | None = None
-    try:
-        for packet in container.demux(stream):
-            if packet.size == 0:
-                continue
-            found.size += packet.size
-            if not found.pts and not found.untimed and not found.hidden:
-                found.starts_with_key = packet.is_keyframe
-                found.encrypted = packet.has_sidedata("encryption_info")
-            if packet.dts is not None:
-                if previous_dts is not None:
-                    found.jump = max(found.jump, previous_dts - packet.dts)
-                previous_dts = packet.dts
-            if packet.is_discard:
-                found.hidden += 1
-                continue
-            if packet.pts is None:
-                found.untimed += 1
-                continue
-            found.pts.append(packet.pts)
-            if packet.pts >= found.last[0]:
-                found.last = (packet.pts, packet.duration or 0)
-            if packet.is_keyframe:
-                found.keys.append(packet.pts)
-    except (av.error.FFmpegError, IndexError) as error:
-        # IndexError: PyAV meets a stream that appears in mid-file.
-        found.broke_off = str(error)
-    return found
-
-
-def _header(container: Any, stream: Any) -> dict[str, Any]:
-    context = stream.codec_context
-    pixels = context.format
-    duration = Fraction(container.duration, av.time_base) if container.duration else None
-    sample_aspect = stream.sample_aspect_ratio
-    order = context.field_order
-    return {
-        "container": container.format.name,
-        "stream": stream.index,
-        "codec": context.codec.canonical_name,
-        "profile": context.profile,
-        "coded_width": stream.width,
-        "coded_height": stream.height,
-        "pixel_format": context.pix_fmt,
-        "bit_depth": max((c.bits for c in pixels.components), default=8) if pixels else 8,
-        "field_order": _FIELD_ORDERS[order] if order < len(_FIELD_ORDERS) else "unknown",
-        "sample_aspect_ratio": Fraction(sample_aspect) if sample_aspect else None,
-        "time_base": Fraction(stream.time_base),
-        "average_rate": _rate(stream.average_rate),
-        "nominal_rate": _rate(stream.base_rate),
-        "guessed_rate": _rate(stream.guessed_rate),
-        "bit_rate": stream.bit_rate or 0,
-        "duration": duration,
-    }
-
-
-def _rate(rate: Any) -> Fraction | None:
-    return Fraction(rate) if rate else None
-
-
-def _audio_tracks(container: Any) -> Iterable[AudioTrack]:
-    for stream in container.streams.audio:
-        context = stream.codec_context
-        if context is None or not context.sample_rate:
-            continue
-        yield AudioTrack(
-            stream=stream.index,
-            codec=context.codec.canonical_name,
-            sample_rate=context.sample_rate,
-            channels=context.channels,
-            language=stream.language,
-        )
-
-
-def _trial(reading: Reading, stream: int, binary: str) -> tuple[Decoded, bool]:
+def _trial(reading: Reading, header: dict[str, Any], binary: str) -> tuple[Decoded, bool]:
     """What the first frames decode to, and whether the decoder calls them damaged."""
     file, trial = reading.file, Decoded()
-    command = trial_command(binary, reading.url, stream, _TRIAL_FRAMES)
+    stream, is_late = header["stream"], header["is_late"]
+    command = trial_command(binary, reading.url, stream, _TRIAL_FRAMES, is_late=is_late)
     try:
         finished = reading.run(command, what=f"trial decode of {file.key}", on_line=trial.read)
     except FfmpegError as error:
@@ -293,7 +188,8 @@ def _times(
         )
     if trusted is not None:
         return trusted, None
-    command = decode_command(binary, reading.url, header["stream"], threads=1)
+    stream, is_late = header["stream"], header["is_late"]
+    command = decode_command(binary, reading.url, stream, threads=1, is_late=is_late)
     try:
         whole = decoded_times(command, f"decoding {file.key} for its frame times", reading.run)
     except FfmpegError as error:
@@ -354,6 +250,11 @@ def _in_order(pts: Sequence[int], reach: int) -> bool:
     return all(a <= b for a, b in zip(highest, islice(pts, reach, None), strict=False))
 
 
+# Said of the source and of each of its clips.
+DOLBY_VISION_NOTE = (
+    "its colours are Dolby Vision's own (no compatible base layer), which only a Dolby Vision"
+    " decoder turns into right ones: what is written looks green and violet"
+)
 _COLOURS = ("color_range", "color_space", "color_primaries", "color_trc")
 
 
@@ -399,6 +300,8 @@ def _warnings(
             "its frames are not in the order of their timestamps (a wrong one among them?); each"
             " is taken to be shown when its timestamp says"
         )
+    if video.is_dolby_vision_alone:
+        yield DOLBY_VISION_NOTE
     if packets.broke_off:
         yield f"reading broke off: {packets.broke_off}"
     if whole is None:

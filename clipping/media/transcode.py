@@ -22,6 +22,7 @@ from clipping.media.audio import Sound, open_sound
 from clipping.media.cut import EncodedSegment, write_clip
 from clipping.media.damage import clip_damage, damage_note
 from clipping.media.method import Job, Method
+from clipping.media.probe import DOLBY_VISION_NOTE
 from clipping.models import Chunk, Clip, ClipRecord, ClipStatus, Failure
 from clipping.plan.frame_times import unpack
 from clipping.plan.segments import Segment
@@ -188,6 +189,8 @@ class _Work:
         repeated = sum(shown[0] <= p < shown[1] for p in unpack(self.chunk.repeated))
         if repeated:
             errors.append(f"{count(repeated, 'frame')} with the timestamp of another left out")
+        if video.is_dolby_vision_alone:
+            errors.append(DOLBY_VISION_NOTE)
         if self.no_sound:
             errors.append(self.no_sound)
         time_line = TimeLine.of(clip, held, video.time_base)
@@ -283,11 +286,18 @@ def _failed(clip: Clip, error: ClippingError, damage: int | None = None) -> Clip
 def _audio_facts(sound: Sound | None) -> dict[str, Any] | None:
     if sound is None:
         return None
-    return {
+    track, mix = sound.track, sound.mix
+    facts: dict[str, Any] = {
         "codec": sound.codec,
         "sample_rate": sound.sample_rate,
-        "channels": sound.track.channels,
+        "channels": mix.channels if mix else track.channels,
+        "layout": mix.layout if mix else track.layout,
         "copied": sound.copied,
-        "source_codec": sound.track.codec,
-        "source_stream": sound.track.stream,
+        "source_codec": track.codec,
+        "source_stream": track.stream,
+        "source_channels": track.channels,
+        "source_layout": track.layout,
     }
+    if mix and mix.is_lossy:
+        facts["note"] = f"{track.layout} mixed down to {mix.layout}, which AAC takes"
+    return facts

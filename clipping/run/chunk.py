@@ -49,7 +49,7 @@ def probe_file(file: SourceFile, execution: Execution) -> ProbedSource:
     Raises ClippingError only for transient failures, and where there is no ffmpeg.
     """
     try:
-        with opened(file, execution.scratch_dir, _bounded(execution)) as reading:
+        with opened(file, execution.scratch_dir, *_bounds(execution)) as reading:
             source, times = probe(reading, ffmpeg_path(execution.ffmpeg_binary))
     except ClippingError as error:
         if error.kind.is_transient or error.kind is FailureKind.NO_ENCODER:
@@ -141,7 +141,7 @@ def make_chunk(
         still_the_same(chunk.source.file)
         sink.begin()
         with (
-            opened(chunk.source.file, execution.scratch_dir, _bounded(execution)) as reading,
+            opened(chunk.source.file, execution.scratch_dir, *_bounds(execution)) as reading,
             scratch_folder(execution.scratch_dir, scratch_bytes(chunk)) as scratch,
         ):
             row = candidates(encoder or recipe.encoder)[0]
@@ -169,9 +169,10 @@ def make_chunk(
     return sink.commit(made, effort)
 
 
-def _bounded(execution: Execution) -> process.Runner:
-    """What runs ffmpeg on a source: it may be of any size."""
-    return partial(process.run, memory_limit=memory_limit(execution.ffmpeg_memory_gb))
+def _bounds(execution: Execution) -> tuple[process.Runner, int]:
+    """What runs ffmpeg on a source, which may be of any size, and how much memory that may take."""
+    limit = memory_limit(execution.ffmpeg_memory_gb)
+    return partial(process.run, memory_limit=limit), limit
 
 
 def _seconds(chunk: Chunk, records: Iterable[ClipRecord]) -> float:

@@ -8,20 +8,20 @@ way, whether it can sign addresses or not, and a failing store is tried again in
 
 from __future__ import annotations
 
-import io
 import re
 import secrets
 import socket
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, ClassVar
 
 from clipping.errors import ClippingError
 
-__all__ = ["Blocks", "SeekableReader", "served"]
+__all__ = ["Blocks", "Holed", "served"]
 
 _BLOCK_BYTES = 64 * 1024
 _BLOCKS_KEPT = 1024
@@ -94,55 +94,34 @@ class Blocks:
             ahead = min(_MOST_AHEAD, ahead * 2)
 
 
-class SeekableReader(io.RawIOBase):
-    """A file object over `Blocks`, for PyAV. `holes` read as zeros without being fetched."""
+@dataclass(frozen=True, slots=True)
+class Holed:
+    """The same object with `holes` [start, end), ascending, that read as zeros, unfetched."""
 
-    def __init__(self, blocks: Blocks, holes: list[tuple[int, int]] | None = None) -> None:
-        super().__init__()
-        self._blocks = blocks
-        self._holes = holes or []
-        self._at = 0
-        self._ahead = 1
-        self._expected = 0
+    blocks: Blocks
+    holes: Sequence[tuple[int, int]]
 
-    def seekable(self) -> bool:
-        """It is."""
-        return True
+    @property
+    def size(self) -> int:
+        """Bytes, as if there were no holes."""
+        return self.blocks.size
 
-    def readable(self) -> bool:
-        """It is."""
-        return True
-
-    def tell(self) -> int:
-        """The position in bytes."""
-        return self._at
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        """Move to a position; the new one."""
-        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._blocks.size}[whence]
-        self._at = max(0, base + offset)
-        return self._at
-
-    def read(self, size: int = -1, /) -> bytes:
-        """The next bytes, fewer than asked for at the end of a block."""
-        end = self._blocks.size if size < 0 else min(self._blocks.size, self._at + size)
-        for start, stop in self._holes:
-            if start <= self._at < stop:
-                found = bytes(max(0, min(end, stop) - self._at))
-                self._at += len(found)
-                return found
-            if self._at < start < end:
-                end = start
-        self._ahead = min(_MOST_AHEAD, self._ahead * 2) if self._at == self._expected else 1
-        found = self._blocks.read(self._at, end, self._ahead)
-        self._at += len(found)
-        self._expected = self._at
-        return found
+    def stream(self, start: int, end: int) -> Iterator[bytes]:
+        """Bytes from `start` up to `end`, in pieces."""
+        end = min(end, self.size)
+        for hole, filled in (*self.holes, (end, end)):
+            if start < hole:
+                yield from self.blocks.stream(start, min(hole, end))
+                start = min(hole, end)
+            while start < min(filled, end):
+                zeros = min(_BLOCK_BYTES, min(filled, end) - start)
+                yield bytes(zeros)
+                start += zeros
 
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
-    objects: ClassVar[dict[str, Blocks]] = {}
+    objects: ClassVar[dict[str, Blocks | Holed]] = {}
 
     def do_HEAD(self) -> None:
         """Answer without a body."""
@@ -209,7 +188,7 @@ def _port() -> int:
 
 
 @contextmanager
-def served(blocks: Blocks) -> Generator[str]:
+def served(blocks: Blocks | Holed) -> Generator[str]:
     """An address on loopback, hard to guess, that gives the object while the block runs."""
     token = secrets.token_hex(16)
     _Handler.objects[token] = blocks

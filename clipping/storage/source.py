@@ -1,4 +1,4 @@
-"""A source as ffmpeg and PyAV open it: a local file, or a remote object read by ranges."""
+"""A source as ffmpeg opens it: a local file, or a remote object read by ranges."""
 
 from __future__ import annotations
 
@@ -6,18 +6,16 @@ import os
 from collections.abc import Generator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from typing import Any, BinaryIO, cast
-
-import av
+from typing import Any
 
 from clipping.errors import FailureKind, FfmpegError, SourceError
 from clipping.ffmpeg import process
-from clipping.ffmpeg.commands import DEMUXERS, input_url
+from clipping.ffmpeg.commands import input_url
 from clipping.models import SourceFile
 from clipping.storage import object_store
 from clipping.storage.addresses import is_remote, is_web
 from clipping.storage.mp4_boxes import media_holes
-from clipping.storage.range_server import Blocks, SeekableReader, served
+from clipping.storage.range_server import Blocks, Holed, served
 from clipping.storage.scratch import scratch_folder
 
 _WORTH_HOLES = 16 * 1024 * 1024
@@ -30,13 +28,15 @@ class Reading:
     """A source while something works on it.
 
     url: as ffmpeg takes it; run: runs ffmpeg, and raises the store's failure rather than
-    ffmpeg's, which only saw a connection break off.
+    ffmpeg's, which only saw a connection break off; memory_limit: in bytes, of what reads it
+    besides, 0 for none.
     """
 
     file: SourceFile
     url: str
     run: process.Runner = process.run
     blocks: Blocks | None = None
+    memory_limit: int = 0
 
     def head(self, size: int) -> bytes:
         """The first bytes. Raises SourceError."""
@@ -55,35 +55,29 @@ class Reading:
             message = f"{key}: cannot be read: {error.strerror}"
             raise SourceError(message, FailureKind.IO) from None
 
-    def index(self) -> Any | None:
-        """The source opened for its frames' times and sizes alone; None if that takes it all.
+    @contextmanager
+    def index_url(self) -> Generator[str | None]:
+        """An address to read the frames' times and sizes alone from; None if that takes it all.
 
-        Of a remote MP4 or QuickTime file, the frames read as zeros and are not fetched; the
-        parsers that would look into them are off.
+        Of a remote MP4 or QuickTime file, the frames read as zeros and are not fetched.
         """
         if self.blocks is None or self.blocks.size < _WORTH_HOLES:
-            return None
+            yield None
+            return
         holes = media_holes(self.blocks.read_all, self.blocks.size)
-        return self._container(self.blocks, holes, fflags="+noparse+nofillin") if holes else None
-
-    def container(self) -> Any:
-        """The source opened by PyAV. Raises av.error.FFmpegError and StorageError."""
-        return self._container(self.blocks, [])
-
-    def _container(
-        self, blocks: Blocks | None, holes: list[tuple[int, int]], **options: str
-    ) -> Any:
-        allowed = {"format_whitelist": DEMUXERS, "protocol_whitelist": "file", **options}
-        # Names that are not UTF-8 reach libavformat as they are.
-        if blocks is None:
-            return av.open(self.url, options=allowed, metadata_errors="ignore")
-        stream = cast(BinaryIO, SeekableReader(blocks, holes))
-        return av.open(stream, options=allowed, metadata_errors="ignore")
+        if not holes:
+            yield None
+            return
+        with served(Holed(self.blocks, holes)) as url:
+            yield url
 
 
 @contextmanager
 def opened(
-    file: SourceFile, scratch_dir: str = "", run: process.Runner = process.run
+    file: SourceFile,
+    scratch_dir: str = "",
+    run: process.Runner = process.run,
+    memory_limit: int = 0,
 ) -> Generator[Reading]:
     """Make a source readable for the time of the block.
 
@@ -91,7 +85,7 @@ def opened(
     and StorageError.
     """
     if not is_remote(file.uri):
-        yield Reading(file, input_url(file.uri), run)
+        yield Reading(file, input_url(file.uri), run, None, memory_limit)
         return
     with ExitStack() as stack:
         address, size = file.address, file.size
@@ -106,10 +100,10 @@ def opened(
         except object_store.NoRangesError:
             folder = stack.enter_context(scratch_folder(scratch_dir, size, needed=True))
             object_store.download(address, folder / "source")
-            yield Reading(file, input_url(str(folder / "source")), run)
+            yield Reading(file, input_url(str(folder / "source")), run, None, memory_limit)
             return
         url = stack.enter_context(served(blocks))
-        yield Reading(file, url, _Guarded(run, url, file.key, blocks), blocks)
+        yield Reading(file, url, _Guarded(run, url, file.key, blocks), blocks, memory_limit)
 
 
 @dataclass(frozen=True, slots=True)

@@ -251,6 +251,7 @@ class EncodeOnce:
             video.stream,
             threads=1,
             end_pts=segment.ranges[-1][1] if video.in_order else None,
+            is_late=video.is_late,
         )
         what = f"decoding frames {segment.first_frame} to {segment.end_frame - 1} again"
         try:
