@@ -123,12 +123,8 @@ def open_sound(
         yield _encoded(track, made, _opened(path, stack), origin)
 
 
-# What the source's packets are is not looked into again: its bytes may be from anybody.
-_DO_NOT_DECODE = {"codec_whitelist": "none"}
-
-
 def _opened(path: Path, stack: ExitStack) -> Any:
-    return stack.enter_context(av.open(str(path), options=_DO_NOT_DECODE))
+    return stack.enter_context(av.open(str(path)))
 
 
 def _encode(

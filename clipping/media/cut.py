@@ -202,7 +202,8 @@ def write_clip(
         heard = packets_within(sound, *time_line.seconds) if sound else []
         voice: Any = None
         if sound and heard:
-            voice = output.add_stream_from_template(sound.stream)
+            # Of no declared rate: it would be that of the packets which the template was made of.
+            voice = output.add_stream_from_template(sound.stream, bit_rate=0)
             voice.time_base = Fraction(1, sound.sample_rate)
 
         def pictures() -> Iterator[tuple[float, Packet[Any]]]:

@@ -33,6 +33,7 @@ _FRACTIONS = (
     "duration",
 )
 _TIDY = ("mov,", "matroska,")
+_APPLE = (b"\x00\x05\x16\x07", b"\x00\x05\x16\x00")  # AppleDouble, AppleSingle (RFC 1740)
 _WITHOUT_TIMES = ("h264", "hevc", "m4v", "mpegvideo", "obu", "av1")
 _FASTEST, _SLOWEST = 300, 1 / 60  # frames/s
 _SOME_FRAMES = 10  # a picture under music is no nonsense
@@ -92,6 +93,11 @@ def _refuse_hopeless(reading: Reading) -> None:
         raise SourceError(f"{file.key}: a Git LFS pointer, not the video; run 'git lfs pull'")
     if head.lstrip()[:1] == b"<" and b"html" in head.lower():
         raise SourceError(f"{file.key}: an HTML page (a failed download?), not a video")
+    if head.startswith(_APPLE):
+        raise SourceError(
+            f"{file.key}: what macOS keeps beside a file (AppleDouble), not a video; give the file"
+            " whose name comes after the '._'"
+        )
     if head.startswith((b"#EXTM3U", b"ffconcat")):
         raise SourceError(f"{file.key}: a playlist, not a video; playlists are not opened")
 

@@ -320,9 +320,11 @@ def _template(asked: dict[str, Any], stream: Any, first: list[Any]) -> bool:
             for packet in first:
                 packet.stream = voice
                 output.mux(packet)
+        # Who asked will open it too: what would crash there does it here.
+        with _open(asked["template"], {}) as again:
+            return bool(again.streams.audio)
     except (av.error.FFmpegError, ValueError):
         return False
-    return True
 
 
 _WORK = {"look": _look, "sound": _sound}

@@ -135,7 +135,7 @@ class _Forecast:
             yield "  noticed in them:"
             yield from _some(self.warnings)
         if found.passed_over:
-            yield f"  {count(len(found.passed_over), 'other file')} passed over by extension"
+            yield f"  {count(len(found.passed_over), 'other file')} passed over by name"
 
     def work(self) -> Iterator[str]:
         """What would be made of it, and what it takes."""

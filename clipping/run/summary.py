@@ -52,7 +52,7 @@ def closing_lines(tally: Tally, config: RunConfig) -> list[str]:
             f"{count(tally.damaged, 'clip')} with damage of the source (see the errors there)"
         )
     if tally.passed_over:
-        lines.append(f"{count(tally.passed_over, 'other file')} passed over by extension")
+        lines.append(f"{count(tally.passed_over, 'other file')} passed over by name")
     lines += holding_lines(tally.holding)
     if tally.crashes:
         lines.append(

@@ -43,8 +43,9 @@ def find_sources(
     """The sources that `inputs` name, each once: files, folders, globs, lists, prefixes.
 
     A folder or prefix is searched recursively for the `extensions` (any case); other files in
-    it are `passed_over`, and the folders `leave_out` within it are not searched. A file given by
-    name, or in a list, is taken whatever it is called. shard: only those that fall to it ("3/16").
+    it, and sidecars of videos, are `passed_over`, and the folders `leave_out` within it are not
+    searched. A file given by name, or in a list, is taken whatever it is called. shard: only those
+    that fall to it ("3/16").
     Raises UsageError if an input does not exist or names nothing, StorageError if a store
     cannot be listed.
     """
@@ -67,6 +68,16 @@ def find_sources(
         else:
             found.failed.append((_printable(key), result))
     return found
+
+
+def _is_sidecar(path: str) -> bool:
+    """Whether a system has put a file beside a video, under a video's name.
+
+    macOS keeps what other file systems cannot hold of `x.mp4` in `._x.mp4` (AppleDouble), and
+    Synology's previews lie in `@eaDir`.
+    """
+    *folders, name = path.split("/")
+    return name.startswith("._") or "@eaDir" in folders
 
 
 def _check_remote(given: str) -> tuple[object_store.Found | None, bool]:
@@ -135,7 +146,7 @@ def _expand(
         for match in matches:
             if os.path.isdir(match):
                 continue
-            if match.lower().endswith(endings):
+            if match.lower().endswith(endings) and not _is_sidecar(match):
                 yield _Entry(os.path.relpath(match, root), match)
             else:
                 passed_over.append(_printable(match))
@@ -193,7 +204,7 @@ def _expand_remote(
         if each.uri.startswith(prefixes):
             continue
         key = each.uri.removeprefix(root)
-        if each.uri.lower().endswith(endings):
+        if each.uri.lower().endswith(endings) and not _is_sidecar(key):
             yield _Entry(key, each.uri, each)
         else:
             passed_over.append(key)
@@ -242,7 +253,7 @@ def _walk(
         folders[:] = sorted(f for f in folders if is_new(os.path.join(folder, f)))
         for name in sorted(names):
             path = os.path.join(folder, name)
-            if name.lower().endswith(endings):
+            if name.lower().endswith(endings) and not _is_sidecar(os.path.relpath(path, root)):
                 yield _Entry(os.path.relpath(path, root), path)
             else:
                 passed_over.append(_printable(os.path.relpath(path, root)))

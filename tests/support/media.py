@@ -119,6 +119,16 @@ def add_sound(video: Path, sound: np.ndarray, path: Path, *codec: str) -> None:
     )
 
 
+def add_channels(video: Path, sound: np.ndarray, path: Path, *codec: str) -> None:
+    """The same with a column for each channel."""
+    channels = str(sound.shape[1])
+    ffmpeg(
+        *["-i", video, "-f", "f32le", "-ar", str(RATE), "-ac", channels, "-i", "-"],
+        *["-map", "0:v", "-map", "1:a", "-c:v", "copy", *codec, path],
+        feed=sound.astype(np.float32).tobytes(),
+    )
+
+
 def heard(path: Path) -> np.ndarray:
     """A file's first audio track decoded, mono at 48 kHz, from its time 0."""
     raw = ffmpeg("-i", path, "-map", "0:a:0", "-ac", "1", "-ar", str(RATE), "-f", "f32le", "-")

@@ -83,12 +83,12 @@ def test_no_two_modules_import_each_other() -> None:
                 *("cluster.progress_store", "orchestration"),
             ),
         ),
-        ("av", ("media", "storage.source")),
+        ("av", ("media",)),
         ("fsspec", ("storage",)),
         ("pydantic_settings", ("config",)),
         ("argparse", ("cli",)),
         ("rich", ("cli", "run.progress")),
-        ("subprocess", ("ffmpeg.process", "orchestration.local_server")),
+        ("subprocess", ("ffmpeg.process", "ffmpeg.forking_program", "orchestration.local_server")),
     ],
 )
 def test_a_library_is_used_where_it_belongs(library: str, allowed: tuple[str, ...]) -> None:

@@ -231,14 +231,19 @@ class EncodeOnce:
                 job.on_frames(total)
 
         with alone_if_large(video.width * video.height):
-            finished = job.reading.run(
-                command,
-                what=f"encoding frames {segment.first_frame} to {segment.end_frame - 1}",
-                on_frames=on_frames,
-                log=job.log,
-                stall_limit=job.execution.stall_timeout_s,
-                stop=job.stop,
-            )
+            try:
+                finished = job.reading.run(
+                    command,
+                    what=f"encoding frames {segment.first_frame} to {segment.end_frame - 1}",
+                    on_frames=on_frames,
+                    log=job.log,
+                    stall_limit=job.execution.stall_timeout_s,
+                    stop=job.stop,
+                )
+            except FfmpegError as error:
+                if error.kind is FailureKind.CRASHED and job.encoder.on_gpu:
+                    error.kind = FailureKind.KILLED  # a driver's fault passes, a source's does not
+                raise
         on_frames(segment.frame_count)
         return EncodedSegment.read(segment, path, video, finished.seconds), finished.damage
 
