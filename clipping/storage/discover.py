@@ -146,8 +146,9 @@ def _expand(
         for match in matches:
             if os.path.isdir(match):
                 continue
-            if match.lower().endswith(endings) and not _is_sidecar(match):
-                yield _Entry(os.path.relpath(match, root), match)
+            key = os.path.relpath(match, root)
+            if match.lower().endswith(endings) and not _is_sidecar(key):
+                yield _Entry(key, match)
             else:
                 passed_over.append(_printable(match))
     else:

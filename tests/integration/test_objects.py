@@ -110,10 +110,11 @@ def test_a_prefix_is_listed_once_and_searched_like_a_folder(s3: S3, counter: byt
     """Videos below it in order with the store's own tag; others passed over; output left out."""
     for key in ("in/b.mp4", "in/deep/a.MP4", "in/notes.txt", "in/out/clips/x.mp4", "index.mp4"):
         put(key, counter)
+    put("in/deep/._a.MP4", counter)
     s3.seen.clear()
     found = find_sources(["s3://videos/in/"], ENDINGS, own_folders("s3://videos/in/out"))
     assert [s.key for s in found.sources] == ["b.mp4", "deep/a.MP4"]
-    assert found.passed_over == ["notes.txt"]
+    assert found.passed_over == ["deep/._a.MP4", "notes.txt"]
     assert all(s.size == len(counter) and "-" in s.fingerprint for s in found.sources)
     assert sum("list-type" in s.path and "max-keys" not in s.path for s in s3.seen) == 1
     assert not [s for s in s3.seen if s.path.endswith(".mp4")], "no request a video"

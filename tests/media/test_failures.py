@@ -102,13 +102,14 @@ def failing_at(pts: int, kind: FailureKind, seen: list[int] | None = None) -> pr
     return run
 
 
+@pytest.mark.parametrize("kind", [FailureKind.BAD_INPUT, FailureKind.CRASHED])
 @pytest.mark.parametrize("cpus", [1, 2])
 def test_a_failed_run_is_narrowed_down_to_the_bad_clips(
-    chunk: Chunk, tmp_path: Path, cpus: int
+    chunk: Chunk, tmp_path: Path, cpus: int, kind: FailureKind
 ) -> None:
     """Only the clips that hold the frame at fault fail; all their neighbours are written."""
     bad = chunk.clips[3].start_pts + 1
-    statuses = outcome(chunk, tmp_path, failing_at(bad, FailureKind.BAD_INPUT), cpus=cpus)
+    statuses = outcome(chunk, tmp_path, failing_at(bad, kind), cpus=cpus)
     holding = {c.number for c in chunk.clips if c.start_pts <= bad < c.end_pts}
     assert {n for n, status in statuses.items() if status == "failed"} == holding
     assert len(holding) == 2

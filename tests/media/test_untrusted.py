@@ -134,3 +134,12 @@ def _referring(content: bytes, old: bytes, kind: str, url: str) -> bytes:
         size = int.from_bytes(content[start : start + 4], "big") + grown
         changed[start : start + 4] = size.to_bytes(4, "big")
     return bytes(changed)
+
+
+def test_what_macos_keeps_beside_a_video_is_named(tmp_path: Path) -> None:
+    """Given by name it is tried, and the message says which file is meant."""
+    (tmp_path / "._in.mp4").write_bytes(bytes.fromhex("0005160700020000") + bytes(4000))
+    failure = probed(tmp_path / "._in.mp4").failure
+    assert failure is not None
+    assert failure.kind is FailureKind.BAD_INPUT
+    assert "AppleDouble" in failure.message

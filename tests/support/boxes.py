@@ -62,7 +62,7 @@ def channel_labels(path: Path, entry: bytes, labels: Sequence[int]) -> None:
     described = b"".join(struct.pack(">II3f", label, 0, 0, 0, 0) for label in labels)
     chan = box(b"chan", struct.pack(">IIII", 0, 0, 0, len(labels)) + described)
     data = path.read_bytes()
-    at = data.rindex(entry, data.rindex(b"moov")) + 4
+    at = data.index(entry, data.rindex(b"moov")) + 4
     (version,) = struct.unpack(">H", data[at + 8 : at + 10])
     in_sample_entry(path, entry, {0: 28, 1: 44, 2: 64}[version], chan)
 

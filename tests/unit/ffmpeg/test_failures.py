@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from clipping.ffmpeg.failures import classify, last_words
+from clipping.ffmpeg.failures import classify, died_of, last_words
 
 
 @pytest.mark.parametrize(
@@ -29,6 +29,10 @@ from clipping.ffmpeg.failures import classify, last_words
          " supported value.", "not supported by the device"),
         (228, "av_interleaved_write_frame(): No space left on device", "disk full"),
         (-9, "", "killed"),
+        (-15, "", "killed"),
+        (-11, "", "crashed"),
+        (-6, "double free or corruption (out)", "crashed"),
+        (-6, "[h264 @ 0x1] Cannot allocate memory", "out of memory"),
         (255, "Exiting normally, received signal 15.", "killed"),
         (1, "something nobody has seen", "unknown failure"),
         (251, "in.mp4: Input/output error", "input/output error"),
@@ -44,3 +48,14 @@ def test_the_last_words_are_short_and_without_addresses() -> None:
     log = "[h264 @ 0x55aa] [error] bad thing\n[h264 @ 0x55ab] [error] bad thing\nframe=  1\n"
     assert last_words(log) == "bad thing"
     assert len(last_words("x" * 5000)) <= 301
+
+
+@pytest.mark.parametrize(
+    ("status", "kind", "words"),
+    [(-11, "crashed", "SIGSEGV"), (-9, "killed", "SIGKILL"), (3, "unknown failure", "status 3")],
+)
+def test_what_ended_a_process_is_named(status: int, kind: str, words: str) -> None:
+    """A crash is the work's own fault, a kill may come from outside."""
+    found, how = died_of(status)
+    assert found == kind
+    assert how.endswith(words)

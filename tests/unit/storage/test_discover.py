@@ -43,6 +43,23 @@ def test_a_folder_is_searched_by_extension(videos: Path) -> None:
     assert found.passed_over == ["notes.txt"]
 
 
+def test_sidecars_are_no_videos(videos: Path) -> None:
+    """What macOS and Synology put beside videos, under their names; by name they are taken."""
+    (videos / "._b.mp4").write_bytes(b"\x00\x05\x16\x07" + bytes(4000))
+    (videos / "sub" / "._c.mov").write_bytes(b"\x00\x05\x16\x07")
+    (videos / "@eaDir" / "b.mp4").mkdir(parents=True)
+    (videos / "@eaDir" / "b.mp4" / "SYNOPHOTO_FILM_M.mp4").write_bytes(b"x")
+    found = find_sources([str(videos)], ENDINGS)
+    assert len(found.sources) == 5
+    assert found.passed_over == [
+        "._b.mp4", "notes.txt", "@eaDir/b.mp4/SYNOPHOTO_FILM_M.mp4", "sub/._c.mov",
+    ]  # fmt: skip
+    globbed = find_sources([str(videos / "._*")], ENDINGS)
+    assert globbed.sources == []
+    assert [Path(p).name for p in globbed.passed_over] == ["._b.mp4"]
+    assert keys(videos / "._b.mp4") == ["._b.mp4"]
+
+
 def test_files_globs_and_repeats(videos: Path) -> None:
     """A file by name whatever it is called, a glob, and nothing twice."""
     assert keys(videos / "b.mp4", videos / "b.mp4") == ["b.mp4"]
