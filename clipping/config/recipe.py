@@ -133,8 +133,8 @@ class Recipe(BaseModel):
     audio: bool = Field(
         default=True,
         title="Audio",
-        description="Keep the default audio track (or the first): copied if MP4 can hold its codec, "
-        "else encoded to AAC.",
+        description="Keep the default audio track (or the first): copied if MP4 can hold its "
+        "codec, else encoded to AAC.",
     )
     tone_map: bool = Field(
         default=True,

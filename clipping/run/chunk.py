@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from functools import partial
 
 from clipping.config.execution import Execution
@@ -38,7 +39,7 @@ from clipping.plan.clips import clips
 from clipping.plan.frame_times import FrameTimes, pack, unpack
 from clipping.storage.outputs import Output
 from clipping.storage.scratch import scratch_folder
-from clipping.storage.source import opened, still_the_same
+from clipping.storage.source import Reading, opened, still_the_same
 
 __all__ = ["make_chunk", "make_each", "plan_chunks", "probe_file"]
 
@@ -49,7 +50,7 @@ def probe_file(file: SourceFile, execution: Execution) -> ProbedSource:
     Raises ClippingError only for transient failures, and where there is no ffmpeg.
     """
     try:
-        with opened(file, execution.scratch_dir, *_bounds(execution)) as reading:
+        with _opened(file, execution) as reading:
             source, times = probe(reading, ffmpeg_path(execution.ffmpeg_binary))
     except ClippingError as error:
         if error.kind.is_transient or error.kind is FailureKind.NO_ENCODER:
@@ -141,7 +142,7 @@ def make_chunk(
         still_the_same(chunk.source.file)
         sink.begin()
         with (
-            opened(chunk.source.file, execution.scratch_dir, *_bounds(execution)) as reading,
+            _opened(chunk.source.file, execution) as reading,
             scratch_folder(execution.scratch_dir, scratch_bytes(chunk)) as scratch,
         ):
             row = candidates(encoder or recipe.encoder)[0]
@@ -169,10 +170,15 @@ def make_chunk(
     return sink.commit(made, effort)
 
 
-def _bounds(execution: Execution) -> tuple[process.Runner, int]:
-    """What runs ffmpeg on a source, which may be of any size, and how much memory that may take."""
+def _opened(file: SourceFile, execution: Execution) -> AbstractContextManager[Reading]:
+    """A source made readable; what reads it has its memory bounded."""
     limit = memory_limit(execution.ffmpeg_memory_gb)
-    return partial(process.run, memory_limit=limit), limit
+    return opened(file, execution.scratch_dir, _bounded(execution), limit)
+
+
+def _bounded(execution: Execution) -> process.Runner:
+    """What runs ffmpeg on a source: it may be of any size."""
+    return partial(process.run, memory_limit=memory_limit(execution.ffmpeg_memory_gb))
 
 
 def _seconds(chunk: Chunk, records: Iterable[ClipRecord]) -> float:
