@@ -186,3 +186,15 @@ def test_no_process_outlives_the_one_that_asked(video: Path, tmp_path: Path) -> 
     os.waitpid(child, 0)
     gone, alive = psutil.wait_procs(family, timeout=10)
     assert len(gone) == len(family), alive
+
+
+def test_an_ffmpeg_that_crashes_is_told_with_its_signal(video: Path, tmp_path: Path) -> None:
+    """The trial decode's crash is the file's own failure too."""
+    fake = tmp_path / "ffmpeg"
+    fake.write_text("#!/bin/sh\nkill -SEGV $$\n")
+    fake.chmod(0o755)
+    [file] = find_sources([str(video / "good.mp4")], [".mp4"]).sources
+    failure = probe_file(file, Execution(ffmpeg_binary=str(fake))).failure
+    assert failure is not None
+    assert failure.kind is FailureKind.CRASHED
+    assert "SIGSEGV" in failure.message
