@@ -140,6 +140,8 @@ def _trial(reading: Reading, header: dict[str, Any], binary: str) -> tuple[Decod
     except FfmpegError as error:
         if error.kind.is_transient or error.kind is FailureKind.NO_ENCODER:
             raise
+        if error.kind is FailureKind.CRASHED:
+            raise SourceError(f"{file.key}: {error.message}", error.kind) from None
         words = error.message.partition("ffmpeg ended with ")[2].partition(": ")[2]
         raise SourceError(f"{file.key}: no frame can be decoded ({words})") from None
     if not trial.pts and not trial.untimed:

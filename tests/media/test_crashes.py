@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -155,34 +156,42 @@ def test_threads_do_not_get_each_others_answers(video: Path) -> None:
     assert found == [*range(26, 34)] * 4
 
 
-def test_no_process_outlives_the_one_that_asked(video: Path, tmp_path: Path) -> None:
-    """Not even when that is killed in the middle."""
-    ready = tmp_path / "ready"
-    os.mkfifo(tmp_path / "endless.mp4")  # opening it blocks in the library
-    child = os.fork()
-    if child == 0:  # pragma: no cover
-        try:
-            assert probed(video / "good.mp4").failure is None
-            pids = [p.pid for p in reading_programs()]
-            ready.write_text(" ".join(map(str, pids)))
-            from clipping.models import SourceFile
-            from clipping.storage.source import Reading
+# Opens a source that never ends: a pipe that nobody writes into.
+ENDLESS = """
+import sys
+from clipping.media import stream_reader
+from clipping.models import SourceFile
+from clipping.storage.source import Reading
+file = SourceFile(key="x", uri=sys.argv[1], size=1, fingerprint="")
+stream_reader.look(Reading(file, f"file:{sys.argv[1]}"))
+"""
 
-            uri = str(tmp_path / "endless.mp4")
-            file = SourceFile(key="x", uri=uri, size=1, fingerprint="")
-            stream_reader.look(Reading(file, f"file:{uri}"))
-        finally:
-            os._exit(1)
-    for _ in range(100):
+
+def test_no_process_outlives_the_one_that_asked(tmp_path: Path) -> None:
+    """Not even when that is killed in the middle."""
+    pipe = tmp_path / "endless.mp4"
+    os.mkfifo(pipe)
+    asking = psutil.Popen([sys.executable, "-c", ENDLESS, str(pipe)])
+    family: list[psutil.Process] = []
+    for _ in range(200):
         time.sleep(0.1)
-        if ready.exists() and ready.read_text():
+        family = asking.children(recursive=True)
+        if len(family) == 2:  # the program, and what it forked
             break
-    pids = list(map(int, ready.read_text().split()))
-    assert pids
-    time.sleep(0.5)
-    family = [p for pid in pids for p in (psutil.Process(pid), *psutil.Process(pid).children())]
-    assert len(family) == 2 * len(pids)
-    os.kill(child, signal.SIGKILL)
-    os.waitpid(child, 0)
+    assert len(family) == 2
+    asking.kill()
+    asking.wait()
     gone, alive = psutil.wait_procs(family, timeout=10)
     assert len(gone) == len(family), alive
+
+
+def test_an_ffmpeg_that_crashes_is_told_with_its_signal(video: Path, tmp_path: Path) -> None:
+    """The trial decode's crash is the file's own failure too."""
+    fake = tmp_path / "ffmpeg"
+    fake.write_text("#!/bin/sh\nkill -SEGV $$\n")
+    fake.chmod(0o755)
+    [file] = find_sources([str(video / "good.mp4")], [".mp4"]).sources
+    failure = probe_file(file, Execution(ffmpeg_binary=str(fake))).failure
+    assert failure is not None
+    assert failure.kind is FailureKind.CRASHED
+    assert "SIGSEGV" in failure.message
