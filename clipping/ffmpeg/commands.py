@@ -226,16 +226,21 @@ def audio_command(
     ]
 
 
-def flac_command(binary: str, url: str, first: int, last: int, output: str) -> list[str]:
+def flac_command(
+    binary: str, url: str, first: int, last: int, *, bits: int, output: str
+) -> list[str]:
     """Encode samples `[first, last)` of a file's only track as FLAC; `first` becomes 0.
 
-    One thread: with several, FFmpeg 9 may hide the wrong samples of a frame-threaded codec.
-    Silence fills what is missing in between. Samples of 32 bits count as experimental.
+    bits: of a sample; unless told, ffmpeg takes 24 for 32, which only new decoders take, and which
+    are experimental. One thread: with several, FFmpeg 9 may hide the wrong samples. Silence fills
+    what is missing in between.
     """
+    depth = ["-bits_per_raw_sample", str(bits), *(["-strict", "-2"] if bits > 24 else [])]
     chain = [
         "aresample=async=1:min_hard_comp=0.1:first_pts=0",
         f"atrim=start_sample={first}:end_sample={last}",
         "asetpts=PTS-STARTPTS",
+        "asetnsamples=n=4096:p=0",
     ]
     return [
         binary,
@@ -243,5 +248,5 @@ def flac_command(binary: str, url: str, first: int, last: int, output: str) -> l
         *["-loglevel", "repeat+level+warning", "-progress", "pipe:1", "-stats_period", "0.5"],
         *_input(url, threads=1, seek=None),
         *["-map", "0:a:0", "-map_metadata", "-1", "-af", ",".join(chain)],
-        *["-c:a", "flac", "-threads", "1", "-strict", "-2", "-f", "mp4", output],
+        *["-c:a", "flac", "-threads", "1", *depth, "-f", "mp4", output],
     ]

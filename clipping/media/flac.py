@@ -60,7 +60,9 @@ def from_the_sample(
                 out.mux(packet)
         first = max(0, heard[0][0])
         last = heard[-1][0] + heard[-1][1]
-        command = flac_command(binary, input_url(str(copied)), first, last, str(made))
+        bits = _bits(sound.stream.codec_context.extradata)
+        url = input_url(str(copied))
+        command = flac_command(binary, url, first, last, bits=bits, output=str(made))
         reading.run(command, what="encoding a clip's FLAC", stall_limit=stall_limit)
         with av.open(str(made)) as container:
             stream = container.streams.audio[0]
@@ -73,3 +75,8 @@ def from_the_sample(
     finally:
         copied.unlink(missing_ok=True)
         made.unlink(missing_ok=True)
+
+
+def _bits(stream_info: bytes) -> int:
+    """Bits of a sample, as STREAMINFO says (RFC 9639, section 8.2)."""
+    return ((stream_info[12] & 1) << 4 | stream_info[13] >> 4) + 1
