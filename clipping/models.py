@@ -6,6 +6,7 @@ Times are exact: `Fraction` seconds, or integer PTS with the source's time base.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from enum import StrEnum
 from fractions import Fraction
 from typing import Any
@@ -22,6 +23,7 @@ __all__ = [
     "ClipRecord",
     "ClipStatus",
     "Failure",
+    "FrameGrid",
     "ProbedSource",
     "Source",
     "SourceFile",
@@ -86,6 +88,33 @@ class AudioTrack(Value):
     language: str | None = None
 
 
+class FrameGrid(Value):
+    """Equal steps that the times of all frames of a source lie on, but for rounding.
+
+    rate: steps a second, exactly; origin: a step's PTS, a fraction where PTS are rounded.
+    off_by: how far a PTS is from its step at the most, in PTS; 0 where they are exact.
+    is_constant: whether there is a frame at each step between the first and the last one.
+    """
+
+    rate: Fraction
+    origin: Fraction
+    off_by: Fraction
+    is_constant: bool
+
+    def numbers(self, pts: Iterable[int], time_base: Fraction) -> list[int]:
+        """The numbers of the steps nearest to these PTS, from the origin."""
+        # In integers: a chunk has thousands of frames, and fractions are slow.
+        step, origin = 1 / (self.rate * time_base), self.origin
+        p, q, scale = step.numerator, step.denominator, origin.denominator
+        half, whole = p * scale, 2 * p * scale
+        return [(2 * q * (at * scale - origin.numerator) + half) // whole for at in pts]
+
+    def nearest(self, pts: int, time_base: Fraction) -> Fraction:
+        """When the step nearest to a PTS is, in seconds of the source's own clock."""
+        (number,) = self.numbers([pts], time_base)
+        return self.origin * time_base + number / self.rate
+
+
 class VideoFacts(Value):
     """What a probe learned about the first real video stream.
 
@@ -94,6 +123,7 @@ class VideoFacts(Value):
     and tells encoders.
     frame_count: presented frames, counted; duration: seconds, first start to last end.
     gap_pts: how much of that is in gaps of more than an hour without a frame.
+    grid: the equal steps that its frames' times lie on, if they do.
     in_order: whether frames are decoded in the order of their timestamps, but for reordering.
     bit_rate: of the video in bit/s; bit_rate_estimated: from file size and duration.
     seeks_exactly: whether a seek lands on the keyframe asked for (records made before it had
@@ -128,6 +158,7 @@ class VideoFacts(Value):
     frame_count: int
     nominal_duration: int
     gap_pts: int = Field(default=0, exclude_if=lambda pts: pts == 0)
+    grid: FrameGrid | None = None
     in_order: bool = Field(default=True, exclude_if=lambda in_order: in_order)
     index: str
     seekable: bool
@@ -147,6 +178,18 @@ class VideoFacts(Value):
     def frame_rate(self) -> float:
         """Frames per second, on average, where frames come."""
         return float(self.frame_count / self.filled_duration)
+
+    @property
+    def fps(self) -> float:
+        """Frames per second for a person: the constant rate, else what the header says."""
+        if self.grid and self.grid.is_constant:
+            return float(self.grid.rate)
+        return float(self.average_rate or self.frame_rate)
+
+    @property
+    def exact_rate(self) -> Fraction:
+        """Frames per second, exactly: of its grid, or on average where it has none."""
+        return self.grid.rate if self.grid else self.frame_count / self.filled_duration
 
     @property
     def is_hdr(self) -> bool:
@@ -245,6 +288,10 @@ class ClipRecord(Value):
     damaged_frames: of the planned frames, how many are lost or damaged in the source; None if that
     was not found out (absent, failed for another reason, a record made before it was counted).
     first_pts: PTS of its first frame, where the source has lost those that were planned before it.
+    duration: seconds that its file lasts, exactly; None without a file, and in older records.
+    frame_rate: frames/s, exactly, if all its frames are shown for equally long.
+    on_grid: whether its times are those of the source's grid, of which the source's PTS are
+    roundings; else they are the source's PTS.
     encoder: what encoded it; decoder: "cuda" where frames were decoded on a GPU.
     node: the machine that made it, and Ray's id of the node where there is one.
     package_version, ffmpeg_version: of what made it, or failed to.
@@ -260,6 +307,9 @@ class ClipRecord(Value):
     height: int = 0
     frames: int = 0
     first_pts: int | None = Field(default=None, exclude_if=lambda pts: pts is None)
+    duration: Fraction | None = None
+    frame_rate: Fraction | None = None
+    on_grid: bool = False
     video_codec: str | None = None
     encoder: str | None = None
     decoder: str | None = None
@@ -275,6 +325,11 @@ class ClipRecord(Value):
     def start_pts(self) -> int:
         """Source PTS of what it shows first: its time 0."""
         return self.clip.start_pts if self.first_pts is None else self.first_pts
+
+    def seconds(self, time_base: Fraction) -> Fraction:
+        """Seconds that it lasts, or was planned to; time_base: of the source."""
+        planned = (self.clip.end_pts - self.start_pts) * time_base
+        return planned if self.duration is None else self.duration
 
     @classmethod
     def absent(cls, clip: Clip) -> ClipRecord:

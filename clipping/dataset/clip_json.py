@@ -21,14 +21,14 @@ def clip_json(source: Source, record: ClipRecord, recipe_digest: str, ffmpeg_ver
     Keys up to `windows` are read by NeMo Curator's downstream stages.
     """
     clip, video = record.clip, source.video
-    seconds = (clip.end_pts - record.start_pts) * video.time_base
+    seconds = record.seconds(video.time_base)
     values: dict[str, Any] = {
         "span_uuid": clip.id,
         "source_video": source.file.uri,
         "duration_span": span_seconds(clip.span),
         "width_source": video.width,
         "height_source": video.height,
-        "framerate_source": float(video.average_rate or video.frame_rate),
+        "framerate_source": video.fps,
         "clip_location": record.location,
         "width": record.width,
         "height": record.height,
@@ -46,6 +46,8 @@ def clip_json(source: Source, record: ClipRecord, recipe_digest: str, ffmpeg_ver
         "end_frame": clip.end_frame,
         "start_pts": record.start_pts,
         "end_pts": clip.end_pts,
+        "frame_rate": None if record.frame_rate is None else str(record.frame_rate),
+        "on_grid": record.on_grid,
         "damaged_frames": record.damaged_frames,
         "time_base": str(video.time_base),
         "codec_source": video.codec,

@@ -73,7 +73,7 @@ MANIFEST_COLUMNS: tuple[Column, ...] = (
     Column("time_base", "string", "Seconds in one unit of PTS, as a fraction."),
     Column("start_pts_s", "float64", "start_pts in seconds of the video's own clock."),
     Column("end_pts_s", "float64", "end_pts in seconds of the video's own clock."),
-    Column("duration_s", "float64", "Seconds from start_pts to end_pts."),
+    Column("duration_s", "float64", "Seconds that it lasts, or was planned to."),
     Column("frames", "int64", "Frames in the clip's file; 0 if it has none."),
     Column(
         "damaged_frames",
@@ -81,6 +81,16 @@ MANIFEST_COLUMNS: tuple[Column, ...] = (
         "Of its frames, those lost or damaged in the video; null if not found out.",
     ),
     Column("fps", "float64", "Frames a second: frames / duration_s; null without a file."),
+    Column(
+        "frame_rate",
+        "string",
+        "Frames a second as a fraction, if all are shown for equally long; else null.",
+    ),
+    Column(
+        "on_grid",
+        "bool_",
+        "Whether its times are those of the video's constant rate, not its rounded PTS.",
+    ),
     Column("width", "int64", "Width of the clip's picture in pixels; 0 without a file."),
     Column("height", "int64", "Height of the clip's picture in pixels; 0 without a file."),
     Column("video_codec", "string", "Codec of the clip's picture."),
@@ -153,7 +163,7 @@ def clip_row(record: ClipRecord, origin: Origin, digest: str) -> dict[str, Any]:
     """A clip as a row of the manifest."""
     clip, base = record.clip, origin.time_base
     start, end = span_seconds(clip.span)
-    seconds = None if base is None else (clip.end_pts - record.start_pts) * base
+    seconds = None if base is None else record.seconds(base)
     is_written = record.status is ClipStatus.WRITTEN
     return {
         "clip": clip.id,
@@ -180,6 +190,8 @@ def clip_row(record: ClipRecord, origin: Origin, digest: str) -> dict[str, Any]:
         "frames": record.frames,
         "damaged_frames": record.damaged_frames,
         "fps": float(record.frames / seconds) if seconds and record.frames else None,
+        "frame_rate": None if record.frame_rate is None else str(record.frame_rate),
+        "on_grid": record.on_grid,
         "width": record.width,
         "height": record.height,
         "video_codec": record.video_codec,
@@ -199,7 +211,6 @@ def source_row(
 ) -> dict[str, Any]:
     """A video as a row of the table of videos; counts are of its rows in the manifest."""
     video, failure = record.source.video if record.source else None, record.failure
-    rate = video and (video.average_rate or video.frame_count / (video.duration or 1))
     return {
         "source": record.key,
         "source_uri": record.uri,
@@ -214,7 +225,7 @@ def source_row(
         "width": video and video.width,
         "height": video and video.height,
         "codec": video and video.codec,
-        "fps": None if rate is None else float(rate),
+        "fps": video and video.fps,
         "duration_s": None if video is None else float(video.duration),
         "recipe_digest": record.recipe_digest,
         "complete": complete,

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from fractions import Fraction
 
 from clipping.errors import UsageError
 
@@ -64,6 +65,9 @@ class Encoder:
     comes before being needed.
     counts_frames: whether it spends a bit rate by frames, at the frame rate that ffmpeg tells it,
     whatever the frames' times are.
+    clock: frames/s to the bitstream filter that writes it into the parameter sets. Unset, they hold
+    what the encoder makes of the time base (x264: a thousand times the rate), or nothing, and
+    readers go by it (FFmpeg before 8, for the durations of packets).
     options: (preset, rate, threads) to argv. Forced keyframes must be clean starts.
     """
 
@@ -79,6 +83,7 @@ class Encoder:
     mp4_tag: str
     starts_clean: Callable[[bytes], bool]
     counts_frames: bool
+    clock: Callable[[Fraction], str]
     options: Callable[[str | None, Rate, int], list[str]]
 
     @property
@@ -127,6 +132,25 @@ def _nvenc(preset: str | None, rate: Rate, _threads: int) -> list[str]:
     return [*tuned, *spend, "-forced-idr", "1", "-strict_gop", "1", "-g", "250"]
 
 
+_MOST_TICKS = 2**29  # a quarter of what the filter takes
+
+
+def _h264_clock(rate: Fraction) -> str:
+    """A frame takes two ticks of the clock, one a field (ITU-T H.264, E.2.1).
+
+    `fixed_frame_rate_flag` stays as it is, 0 from x264 and OpenH264: a clip may lack frames that
+    its source has lost.
+    """
+    largest = max(rate.numerator, rate.denominator)
+    if largest > _MOST_TICKS:
+        # An average over days, of which a millionth is more than enough.
+        rate = Fraction(
+            max(1, rate.numerator * _MOST_TICKS // largest),
+            max(1, rate.denominator * _MOST_TICKS // largest),
+        )
+    return f"h264_metadata=tick_rate={2 * rate.numerator}/{rate.denominator}"
+
+
 _IDR = 5  # nal_unit_type of an IDR slice, ITU-T H.264 table 7-1
 
 
@@ -163,6 +187,7 @@ ENCODERS: dict[str, Encoder] = {
             mp4_tag="avc1",
             starts_clean=_h264_starts_clean,
             counts_frames=False,
+            clock=_h264_clock,
             options=_libx264,
         ),
         Encoder(
@@ -178,6 +203,7 @@ ENCODERS: dict[str, Encoder] = {
             mp4_tag="avc1",
             starts_clean=_h264_starts_clean,
             counts_frames=True,
+            clock=_h264_clock,
             options=_libopenh264,
         ),
         Encoder(
@@ -193,6 +219,7 @@ ENCODERS: dict[str, Encoder] = {
             mp4_tag="avc1",
             starts_clean=_h264_starts_clean,
             counts_frames=True,
+            clock=_h264_clock,
             options=_nvenc,
         ),
     )

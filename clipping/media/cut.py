@@ -121,24 +121,16 @@ class EncodedSegment:
 def decode_order_times(pts: Sequence[int], end: int) -> tuple[list[int], int]:
     """DTS for packets in decoding order, and the last packet's duration.
 
-    Ascending and never after the PTS: the sorted PTS, delayed by as many frames as any packet is
-    shown later than its place in the decoding order asks for (the reorder depth; ISO/IEC
-    14496-12, 8.6.1). MP4 has no durations of its own: a packet lasts until the next one's DTS,
-    and the track until the last `pts + duration`, or for the sum of the durations where that is
-    less. Where the rate varies, a DTS is therefore brought forward until no packet lasts to
-    `end` (FFmpeg's reader takes a keyframe that does for the end of the edit list); only the last
-    one does, and the first one begins early enough for the sum.
+    The sorted PTS, all earlier by as much as keeps every DTS from passing its PTS (ISO/IEC
+    14496-12, 8.6.1). MP4 has no durations but the distances of DTS, so these are the frames' own,
+    in the order in which they are shown. They add up to the clip's duration; at a constant rate
+    all are the same, and readers that divide frames by seconds (FFmpeg's `avg_frame_rate`) find
+    the rate. A keyframe, at which no frame before it is shown later, keeps its own duration, so
+    that FFmpeg's reader takes none but the last frame for the end of the edit list.
     """
     ordered = sorted(pts)
-    rank = {value: i for i, value in enumerate(ordered)}
-    delay = max((i - rank[value] for i, value in enumerate(pts)), default=0)
-    step = ordered[1] - ordered[0] if len(ordered) > 1 else 1
-    usual = [*(ordered[0] - (delay - i) * step for i in range(delay)), *ordered]
-    dts = usual[:1]
-    for shown, following in zip(pts, usual[1 : len(pts)], strict=False):
-        dts.append(min(following, dts[-1] + max(1, end - shown - 1)))
-    dts[0] = min(dts[0], ordered[0] - (pts[-1] - dts[-1]))
-    return dts, end - pts[-1]
+    delay = max(shown - own for shown, own in zip(ordered, pts, strict=True))
+    return [p - delay for p in ordered], end - ordered[-1]
 
 
 @dataclass(frozen=True, slots=True)

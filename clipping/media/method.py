@@ -72,6 +72,6 @@ class Method(Protocol):
         """Make one segment; called from several threads. Raises ClippingError."""
         ...
 
-    def prove(self, path: Path, clip: Clip, time_line: TimeLine) -> None:
+    def prove(self, path: Path, time_line: TimeLine) -> None:
         """Raise VerificationError unless the file is the clip with the frames of `time_line`."""
         ...

@@ -23,7 +23,8 @@ from clipping.ffmpeg import process
 from clipping.ffmpeg.commands import decode_command, trial_command
 from clipping.ffmpeg.failures import last_words
 from clipping.ffmpeg.showinfo import Decoded
-from clipping.models import AudioTrack, Source, SourceFile, VideoFacts
+from clipping.models import AudioTrack, FrameGrid, Source, SourceFile, VideoFacts
+from clipping.plan.frame_grid import frame_grid
 from clipping.plan.frame_times import FrameTimes
 from clipping.storage.source import Reading
 from clipping.wording import count
@@ -34,6 +35,7 @@ _TRIAL_FRAMES = 24
 _FIELD_ORDERS = ("unknown", "progressive", "tt", "bb", "tb", "bt")
 _TIDY = ("mov,", "matroska,")
 _WITHOUT_TIMES = ("h264", "hevc", "m4v", "mpegvideo", "obu", "av1")
+_ROUNDED_TWICE = ("flv", "live_flv")  # a decoding time and an offset
 _FASTEST, _SLOWEST = 300, 1 / 60  # frames/s
 _SOME_FRAMES = 10  # a picture under music is no nonsense
 _ETERNITY = 2**40  # seconds, 35,000 years
@@ -340,12 +342,18 @@ def _facts(
         frame_count=len(times.pts),
         nominal_duration=times.nominal,
         gap_pts=times.gap_pts,
+        grid=_grid(header, times),
         in_order=_in_order(packets.pts, _REORDERED) if whole is None else _in_order(whole.pts, 1),
         index="packets" if whole is None else "decoded",
         # Without timestamps of its own, a file can only be decoded from its start.
         seekable=packets.untimed * 2 < len(packets.pts) or packets.untimed == 0,
         seeks_exactly=header["container"].startswith(_TIDY),
     )
+
+
+def _grid(header: dict[str, Any], times: FrameTimes) -> FrameGrid | None:
+    declared = [header["average_rate"], header["nominal_rate"], header["guessed_rate"]]
+    return frame_grid(times, declared, 2 if header["container"] in _ROUNDED_TWICE else 1)
 
 
 def _in_order(pts: Sequence[int], reach: int) -> bool:

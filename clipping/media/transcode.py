@@ -69,13 +69,13 @@ class _Work:
         self.sound = None
         if not self.job.recipe.audio:
             return
-        time_base = source.video.time_base
+        video = source.video
         try:
             self.sound = self.stack.enter_context(
                 open_sound(
                     source,
                     self.job.reading,
-                    [(c.start_pts * time_base, c.end_pts * time_base) for c in clips],
+                    [TimeLine.of(c, self._frames(c), video).seconds for c in clips],
                     binary=self.job.binary,
                     scratch=self.job.scratch,
                     stall_limit=self.job.execution.stall_timeout_s,
@@ -191,10 +191,10 @@ class _Work:
             errors.append(f"{count(repeated, 'frame')} with the timestamp of another left out")
         if self.no_sound:
             errors.append(self.no_sound)
-        time_line = TimeLine.of(clip, held, video.time_base)
+        time_line = TimeLine.of(clip, held, video)
         held_from = time_line.pts[0]
         sound = self._write(clip, next_pts, holding, time_line, path)
-        self.method.prove(path, clip, time_line)
+        self.method.prove(path, time_line)
         spent = sum(m.seconds * _shared(clip, m.segment) / m.segment.frame_count for m in holding)
         width, height = self.method.size
         return ClipRecord(
@@ -206,6 +206,9 @@ class _Work:
             height=height,
             frames=len(held),
             first_pts=held_from if held_from != clip.start_pts else None,
+            duration=time_line.duration,
+            frame_rate=time_line.frame_rate,
+            on_grid=time_line.on_grid,
             video_codec=job.encoder.codec,
             encoder=job.encoder.name,
             decoder="cuda" if all(m.decoder == "cuda" for m in holding) else None,

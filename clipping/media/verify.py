@@ -15,7 +15,6 @@ from clipping.ffmpeg import process
 from clipping.ffmpeg.commands import decode_command, input_url
 from clipping.ffmpeg.encoders import Encoder
 from clipping.ffmpeg.showinfo import Decoded
-from clipping.models import Clip, VideoFacts
 from clipping.plan.time_line import TimeLine
 
 __all__ = ["decode_clip", "verify_clip"]
@@ -26,8 +25,6 @@ _DO_NOT_DECODE = {"codec_whitelist": "none"}
 
 def verify_clip(
     path: Path,
-    clip: Clip,
-    video: VideoFacts,
     time_line: TimeLine,
     size: tuple[int, int],
     encoder: Encoder,
@@ -36,7 +33,7 @@ def verify_clip(
 
     time_line: of the frames that must be in it, and no others; size: in pixels.
     Checked: every frame's time, the first at 0, a clean start, each DTS after the last and not
-    after its PTS, the duration within one frame, the size, the sample entry. Raises
+    after its PTS, the duration, a constant rate, the size, the sample entry. Raises
     VerificationError.
     """
     expected = list(time_line.ticks.values())
@@ -61,12 +58,14 @@ def verify_clip(
                 raise VerificationError("its decoding times do not ascend")
             if any(p.dts is None or p.pts is None or p.dts > p.pts for p in packets):
                 raise VerificationError("a packet is decoded after it is shown")
-            planned = (clip.end_pts - time_line.pts[0]) * video.time_base
             lasts = (stream.duration or 0) * time_base
-            if abs(lasts - planned) > video.nominal_duration * video.time_base:
+            if lasts != time_line.duration:
                 raise VerificationError(
-                    f"it lasts {float(lasts):.6f} s instead of {float(planned):.6f} s"
+                    f"it lasts {float(lasts):.6f} s instead of {float(time_line.duration):.6f} s"
                 )
+            rate = time_line.frame_rate
+            if rate and stream.average_rate != rate:
+                raise VerificationError(f"it has {stream.average_rate} frames/s instead of {rate}")
     except (av.error.FFmpegError, IndexError) as error:
         raise VerificationError(f"the clip cannot be read back: {error}") from None
 

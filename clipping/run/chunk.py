@@ -177,4 +177,4 @@ def _bounded(execution: Execution) -> process.Runner:
 def _seconds(chunk: Chunk, records: Iterable[ClipRecord]) -> float:
     """Seconds of video in the clips that were written."""
     written = (r for r in records if r.status is ClipStatus.WRITTEN)
-    return float(sum(r.clip.end_pts - r.start_pts for r in written) * chunk.source.video.time_base)
+    return float(sum(r.seconds(chunk.source.video.time_base) for r in written))

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
+
+import pytest
+
 from clipping.ffmpeg.encoders import ENCODERS, Rate, bit_rate_for
 
 
@@ -22,3 +26,18 @@ def test_bit_rates_fit_the_picture() -> None:
     assert 4_000_000 < hd < 7_000_000
     assert 10_000_000 < uhd < 20_000_000
     assert bit_rate_for(1280, 720, 30, 17) == 2 * bit_rate_for(1280, 720, 30, 23)
+
+
+@pytest.mark.parametrize("name", ENCODERS)
+@pytest.mark.parametrize(
+    "rate", [Fraction(30000, 1001), Fraction(2**70 + 1, 2**66), Fraction(7, 2**66)], ids=str
+)
+def test_every_encoder_tells_the_rate(name: str, rate: Fraction) -> None:
+    """By a filter of its codec, in numbers that ffmpeg reads as whole ones of 32 bits."""
+    row = ENCODERS[name]
+    filtered, _, value = row.clock(rate).partition("=tick_rate=")
+    assert filtered == f"{row.codec}_metadata"
+    ticks, units = map(int, value.split("/"))
+    assert 0 < min(ticks, units) <= max(ticks, units) < 2**31
+    if rate.denominator == 1001:
+        assert Fraction(ticks, 2 * units) == rate
