@@ -25,6 +25,7 @@ __all__ = [
     "decode_command",
     "encode_command",
     "encoder_trial_command",
+    "flac_command",
     "input_url",
     "reading_options",
     "seek_target",
@@ -248,4 +249,30 @@ def audio_command(
         *["-map", f"0:{stream}", "-vn", "-sn", "-dn", "-map_metadata", "-1"],
         *["-af", ",".join(chain), "-t", _us(end - start)],
         *["-c:a", "aac", "-b:a", str(bit_rate), "-f", "mp4", output],
+    ]
+
+
+def flac_command(
+    binary: str, url: str, first: int, last: int, *, bits: int, output: str
+) -> list[str]:
+    """Encode samples `[first, last)` of a file's only track as FLAC; `first` becomes 0.
+
+    bits: of a sample; unless told, ffmpeg takes 24 for 32, which only new decoders take, and which
+    are experimental. One thread: with several, FFmpeg 9 may hide the wrong samples. Silence fills
+    what is missing in between.
+    """
+    depth = ["-bits_per_raw_sample", str(bits), *(["-strict", "-2"] if bits > 24 else [])]
+    chain = [
+        "aresample=async=1:min_hard_comp=0.1:first_pts=0",
+        f"atrim=start_sample={first}:end_sample={last}",
+        "asetpts=PTS-STARTPTS",
+        "asetnsamples=n=4096:p=0",
+    ]
+    return [
+        binary,
+        *_QUIET,
+        *["-loglevel", "repeat+level+warning", "-progress", "pipe:1", "-stats_period", "0.5"],
+        *_input(url, threads=1, seek=None),
+        *["-map", "0:a:0", "-map_metadata", "-1", "-af", ",".join(chain)],
+        *["-c:a", "flac", "-threads", "1", *depth, "-f", "mp4", output],
     ]

@@ -29,6 +29,7 @@ __all__ = [
     "COPYABLE",
     "Sound",
     "SoundPacket",
+    "add_sound",
     "on_grid",
     "open_sound",
     "packets_within",
@@ -37,6 +38,7 @@ __all__ = [
 # Codecs that MP4 holds and players take (PCM and Vorbis in MP4 play in few). Seconds of
 # preroll: AAC overlaps by a frame (ISO/IEC 14496-3) and SBR by one more; MP3 reaches back
 # into its bit reservoir; Opus asks for 80 ms (RFC 7845, section 4.6); AC-3 overlaps by a block.
+# ALAC and FLAC need none and must have none: see clipping/media/flac.py.
 COPYABLE: dict[str, Fraction] = {
     "aac": Fraction(7, 100),
     "mp3": Fraction(25, 100),
@@ -71,7 +73,8 @@ class SoundPacket:
 class Sound:
     """A chunk's audio packets in order, and the stream that describes them to a muxer.
 
-    mix: what the source's channels became in its encode; None where its packets are copied.
+    mix: what the source's channels became in its encode to AAC, if it was. is_new: whether FLAC
+    was encoded anew, of the same samples.
     """
 
     track: AudioTrack
@@ -81,11 +84,12 @@ class Sound:
     stream: Any
     packets: tuple[SoundPacket, ...]
     mix: Mix | None = None
+    is_new: bool = False
 
     @property
     def copied(self) -> bool:
         """Whether its packets are the source's own."""
-        return self.mix is None
+        return self.mix is None and not self.is_new
 
 
 @contextmanager
@@ -296,4 +300,32 @@ def packets_within(
             chosen.append((relative, length, packet))
     if not any(relative + length > 0 for relative, length, _ in chosen):
         return []
+    relative, _, packet = chosen[0]
+    if relative < 0 < relative + packet.samples and sound.codec == "mp3" and _stands_alone(packet):
+        # Chromium takes the hidden part of a first packet away twice: there is one before it.
+        chosen.insert(0, (relative - packet.samples, packet.samples, packet))
     return chosen
+
+
+def _stands_alone(packet: SoundPacket) -> bool:
+    """Whether an MP3 frame reaches back to no earlier one (`main_data_begin`, ISO/IEC 11172-3)."""
+    data = packet.data
+    is_mpeg1, has_checksum = data[1] & 0x18 == 0x18, not data[1] & 1
+    side = data[6:] if has_checksum else data[4:]
+    return side[0] == 0 and (not is_mpeg1 or side[1] & 0x80 == 0)
+
+
+def add_sound(output: Any, sound: Sound) -> Any:
+    """A stream of `output` for packets of `sound`, in ticks of a sample.
+
+    An edit list says where sound starts. Browsers also take away what an Opus header calls its
+    pre-skip, though in MP4 that is for information only (Encapsulation of Opus in ISO Base Media
+    File Format, 4.3.2), so it says 0.
+    """
+    # Of no declared rate: it would be that of the packets which the template was made of.
+    stream = output.add_stream_from_template(sound.stream, bit_rate=0)
+    header = bytes(sound.stream.codec_context.extradata or b"")
+    if sound.codec == "opus" and header.startswith(b"OpusHead"):
+        stream.codec_context.extradata = header[:10] + bytes(2) + header[12:]
+    stream.time_base = Fraction(1, sound.sample_rate)
+    return stream

@@ -19,7 +19,7 @@ import av.error
 from av.packet import Packet
 
 from clipping.errors import FailureKind, FfmpegError, VerificationError
-from clipping.media.audio import Sound, packets_within
+from clipping.media.audio import Sound, add_sound, packets_within
 from clipping.models import Clip, VideoFacts
 from clipping.plan.segments import Segment
 from clipping.plan.time_line import TimeLine, ticks_per_pts
@@ -194,9 +194,7 @@ def write_clip(
         heard = packets_within(sound, *time_line.seconds) if sound else []
         voice: Any = None
         if sound and heard:
-            # Of no declared rate: it would be that of the packets which the template was made of.
-            voice = output.add_stream_from_template(sound.stream, bit_rate=0)
-            voice.time_base = Fraction(1, sound.sample_rate)
+            voice = add_sound(output, sound)
 
         def pictures() -> Iterator[tuple[float, Packet[Any]]]:
             for place, (packet, source_pts) in enumerate(_packets(parts)):

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import errno
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from clipping.errors import ClippingError, FailureKind, FfmpegError, Verificatio
 from clipping.media.audio import Sound, open_sound
 from clipping.media.cut import EncodedSegment, write_clip
 from clipping.media.damage import clip_damage, damage_note
+from clipping.media.flac import from_the_sample
 from clipping.media.method import Job, Method
 from clipping.media.probe import DOLBY_VISION_NOTE
 from clipping.models import Chunk, Clip, ClipRecord, ClipStatus, Failure
@@ -195,7 +196,7 @@ class _Work:
             errors.append(self.no_sound)
         time_line = TimeLine.of(clip, held, video)
         held_from = time_line.pts[0]
-        has_sound = self._write(clip, next_pts, holding, time_line, path)
+        sound = self._write(clip, next_pts, holding, time_line, path)
         self.method.prove(path, time_line)
         spent = sum(m.seconds * _shared(clip, m.segment) / m.segment.frame_count for m in holding)
         width, height = self.method.size
@@ -215,7 +216,7 @@ class _Work:
             encoder=job.encoder.name,
             decoder="cuda" if all(m.decoder == "cuda" for m in holding) else None,
             node=job.node,
-            audio=_audio_facts(self.sound) if has_sound else None,
+            audio=_audio_facts(sound),
             encode_seconds=spent,
         )
 
@@ -226,13 +227,15 @@ class _Work:
         holding: Sequence[EncodedSegment],
         time_line: TimeLine,
         path: Path,
-    ) -> bool:
-        """Write the clip; whether it has sound.
+    ) -> Sound | None:
+        """Write the clip; the sound in it.
 
         Sound that MP4 will not take as it is (rare rates) becomes AAC.
         """
         try:
-            return write_clip(clip, next_pts, holding, time_line, self.sound, path)
+            with self._sound_of(time_line) as sound:
+                has_sound = write_clip(clip, next_pts, holding, time_line, sound, path)
+            return sound if has_sound else None
         except (av.error.FFmpegError, OSError) as error:
             if error.errno == errno.ENOSPC:
                 message = f"the clip cannot be written: {error.strerror}"
@@ -241,6 +244,22 @@ class _Work:
                 raise VerificationError(f"the clip cannot be written: {error.strerror}") from None
             self.open_sound(copy=False)
             return self._write(clip, next_pts, holding, time_line, path)
+
+    @contextmanager
+    def _sound_of(self, time_line: TimeLine) -> Generator[Sound | None]:
+        """What one clip's sound is taken from."""
+        if self.sound is None or self.sound.codec != "flac":
+            yield self.sound
+            return
+        with from_the_sample(
+            self.sound,
+            *time_line.seconds,
+            self.job.reading,
+            binary=self.job.binary,
+            scratch=self.job.scratch,
+            stall_limit=self.job.execution.stall_timeout_s,
+        ) as sound:
+            yield sound
 
 
 def _outcome(future: Future[EncodedSegment]) -> EncodedSegment | ClippingError:

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ import pytest
 from clipping.config.execution import Execution
 from clipping.config.load import resolve
 from clipping.config.recipe import Recipe
-from clipping.models import ChunkRecord, ClipRecord, ClipStatus, Source
+from clipping.models import Chunk, ChunkRecord, ClipRecord, ClipStatus, Source
 from clipping.run.chunk import make_chunk, plan_chunks, probe_file
 from clipping.storage.discover import find_sources
 from clipping.storage.outputs import open_output
@@ -25,6 +26,7 @@ class Made:
     """What the core made of one source, without Prefect and Ray."""
 
     source: Source
+    planned: list[Chunk] = field(default_factory=list)
     chunks: list[ChunkRecord] = field(default_factory=list)
 
     @property
@@ -35,28 +37,30 @@ class Made:
 Make = Callable[..., Made]
 
 
+def make_clips(
+    folder: Path, path: Path, *, cpus: int = 1, execution: Execution | None = None, **recipe: object
+) -> Made:
+    """Probe, plan and make all chunks of one file, into `folder`."""
+    values = {"min_clip_length_s": 0, "preset": "ultrafast", **recipe}
+    if values.get("encoder", "libx264") != "libx264":
+        values.pop("preset")
+    config = resolve(Recipe(**values), execution)
+    output = open_output(str(folder))
+    file = find_sources([str(path)], config.execution.extensions).sources[0]
+    probed = probe_file(file, config.execution)
+    assert probed.failure is None, probed.failure
+    assert probed.source is not None
+    made = Made(probed.source)
+    for chunk in plan_chunks(probed, config.recipe, config.execution.num_clips_per_chunk):
+        made.planned.append(chunk)
+        made.chunks.append(make_chunk(chunk, config, output, cpus=cpus))
+    return made
+
+
 @pytest.fixture
 def make(tmp_path: Path) -> Make:
     """Probe, plan and make all chunks of one file, into `tmp_path / "out"`."""
-
-    def run(
-        path: Path, *, cpus: int = 1, execution: Execution | None = None, **recipe: object
-    ) -> Made:
-        values = {"min_clip_length_s": 0, "preset": "ultrafast", **recipe}
-        if values.get("encoder", "libx264") != "libx264":
-            values.pop("preset")
-        config = resolve(Recipe(**values), execution)
-        output = open_output(str(tmp_path / "out"))
-        file = find_sources([str(path)], config.execution.extensions).sources[0]
-        probed = probe_file(file, config.execution)
-        assert probed.failure is None, probed.failure
-        assert probed.source is not None
-        made = Made(probed.source)
-        for chunk in plan_chunks(probed, config.recipe, config.execution.num_clips_per_chunk):
-            made.chunks.append(make_chunk(chunk, config, output, cpus=cpus))
-        return made
-
-    return run
+    return partial(make_clips, tmp_path / "out")
 
 
 def assert_exact(
