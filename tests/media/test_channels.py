@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from tests.media.conftest import Made, Make
-from tests.support.boxes import channel_labels
 from tests.support.media import RATE, add_channels, counter_video, ffmpeg, steady
+from tests.support.quicktime import channel_labels
 
 # CoreAudio's labels: left, right, centre, LFE, left and right at the back, at the sides.
 L, R, C, LFE, LS, RS, SL, SR = 1, 2, 3, 4, 5, 6, 10, 11

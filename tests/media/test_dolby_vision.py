@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from tests.media.conftest import Make
-from tests.support.boxes import dolby_vision
 from tests.support.media import counter_video, ffmpeg, steady
+from tests.support.quicktime import dolby_vision
 
 
 @pytest.mark.parametrize(
