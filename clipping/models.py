@@ -6,6 +6,7 @@ Times are exact: `Fraction` seconds, or integer PTS with the source's time base.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from enum import StrEnum
 from fractions import Fraction
 from typing import Any
@@ -22,6 +23,7 @@ __all__ = [
     "ClipRecord",
     "ClipStatus",
     "Failure",
+    "PictureShape",
     "ProbedSource",
     "Source",
     "SourceFile",
@@ -86,6 +88,26 @@ class AudioTrack(Value):
     language: str | None = None
 
 
+class PictureShape(Value):
+    """What a source's pictures are like from `pts` on; the fields are those of VideoFacts.
+
+    rotation: degrees anticlockwise by which they are to be turned, a multiple of 90; flipped:
+    whether they are stored mirrored as well.
+    """
+
+    pts: int
+    width: int
+    height: int
+    rotation: int = 0
+    flipped: bool = False
+    sample_aspect_ratio: Fraction | None
+    pixel_format: str
+    color_range: str | None
+    color_space: str | None
+    color_primaries: str | None
+    color_transfer: str | None
+
+
 class VideoFacts(Value):
     """What a probe learned about the first real video stream.
 
@@ -98,6 +120,8 @@ class VideoFacts(Value):
     bit_rate: of the video in bit/s; bit_rate_estimated: from file size and duration.
     seeks_exactly: whether a seek lands on the keyframe asked for (records made before it had
     that name call it `tidy_seek`).
+    shapes: what the pictures are like, stretch by stretch, if that changes in mid-stream or is told
+    within the stream; empty if all are as the other facts say, which are those of the first.
     """
 
     container: str
@@ -132,6 +156,23 @@ class VideoFacts(Value):
     index: str
     seekable: bool
     seeks_exactly: bool = Field(validation_alias=AliasChoices("seeks_exactly", "tidy_seek"))
+    shapes: tuple[PictureShape, ...] = Field(default=(), exclude_if=lambda shapes: not shapes)
+
+    def shape_number(self, pts: int) -> int:
+        """Which of its shapes the frame at `pts` has; 0 if there is but one."""
+        return max(0, bisect_right(self.shapes, pts, key=lambda shape: shape.pts) - 1)
+
+    def with_shape(self, number: int) -> VideoFacts:
+        """The facts of a video whose pictures all have shape `number`."""
+        if not self.shapes:
+            return self
+        shape = self.shapes[number]
+        return self.model_copy(update=shape.model_dump(exclude={"pts", "flipped"}))
+
+    @property
+    def largest_picture(self) -> int:
+        """Pixels of the largest picture."""
+        return max((p.width * p.height for p in self.shapes), default=self.width * self.height)
 
     @property
     def duration(self) -> Fraction:

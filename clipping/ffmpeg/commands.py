@@ -8,6 +8,7 @@ base carry every PTS unchanged into the encoded segment.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from fractions import Fraction
 from math import floor
 
@@ -25,6 +26,7 @@ __all__ = [
     "encoder_trial_command",
     "input_url",
     "protocols",
+    "reader_options",
     "seek_target",
     "trial_command",
 ]
@@ -54,10 +56,19 @@ def protocols(url: str) -> str:
     return "file" if url.startswith("file:") else "http,tcp"
 
 
-def _input(url: str, *, threads: int, seek: Fraction | None) -> list[str]:
+def reader_options(url: str) -> dict[str, str]:
+    """How a program that uses FFmpeg's libraries opens a source."""
+    options = {"format_whitelist": DEMUXERS, "protocol_whitelist": protocols(url)}
+    if "http" in options["protocol_whitelist"]:
+        # FFmpeg 8.1 seeks on a connection that it has asked the server to close.
+        options["multiple_requests"] = "1"
+    return options
+
+
+def _input(url: str, *, threads: int, seek: Fraction | None, more: Sequence[str] = ()) -> list[str]:
     place = [] if seek is None else ["-noaccurate_seek", "-seek_timestamp", "1", "-ss", _us(seek)]
     allowed = ["-protocol_whitelist", protocols(url), "-format_whitelist", DEMUXERS]
-    return ["-threads", str(threads), *place, *allowed, "-copyts", "-i", url]
+    return ["-threads", str(threads), *place, *allowed, *more, "-copyts", "-i", url]
 
 
 def _us(seconds: Fraction) -> str:
@@ -133,6 +144,8 @@ def encode_command(
             url,
             threads=threads,
             seek=None if from_start else seek_target(segment.seek, video),
+            # Turned by filters of ours: ffmpeg goes by what it has decoded since the seek.
+            more=["-noautorotate"] if video.shapes else [],
         ),
         *["-map", f"0:{video.stream}", "-an", "-sn", "-dn", "-map_metadata", "-1"],
         *["-vf", ",".join(chain)],

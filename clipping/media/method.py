@@ -55,9 +55,8 @@ class Job:
 class Method(Protocol):
     """How the packets of one chunk's clips come to be."""
 
-    @property
-    def size(self) -> tuple[int, int]:
-        """Width and height of the clips' picture, in pixels."""
+    def size_of(self, clip: Clip) -> tuple[int, int]:
+        """Width and height of the clip's picture, in pixels."""
         ...
 
     def side_by_side(self, plan: Sequence[Segment]) -> int:

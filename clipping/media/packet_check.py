@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from clipping.errors import FfmpegError
-from clipping.ffmpeg.commands import DEMUXERS, protocols, seek_target
+from clipping.ffmpeg.commands import reader_options, seek_target
 from clipping.ffmpeg.complaints import is_complaint
 from clipping.media.damage import CheckedPacket, damaged_frames
 from clipping.media.method import Job
@@ -88,13 +88,9 @@ def _is_timed(pts: int | None) -> bool:
 
 
 def _command(url: str, video: VideoFacts, segment: Segment, target: Fraction | None) -> list[str]:
-    options = {"format_whitelist": DEMUXERS, "protocol_whitelist": protocols(url)}
-    if "http" in options["protocol_whitelist"]:
-        # FFmpeg 8.1 seeks on a connection that it has asked the server to close.
-        options["multiple_requests"] = "1"
     asked: dict[str, Any] = {
         "url": url,
-        "options": options,
+        "options": reader_options(url),
         "stream": video.stream,
         "seek": None if target is None else floor(target / video.time_base),
         "start": segment.seek,

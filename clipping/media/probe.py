@@ -23,8 +23,11 @@ from clipping.ffmpeg import process
 from clipping.ffmpeg.commands import decode_command, trial_command
 from clipping.ffmpeg.failures import last_words
 from clipping.ffmpeg.showinfo import Decoded
+from clipping.media.header_watch import HeaderWatch
+from clipping.media.picture_shapes import with_shapes
 from clipping.models import AudioTrack, Source, SourceFile, VideoFacts
 from clipping.plan.frame_times import FrameTimes
+from clipping.plan.shapes import shape_warnings
 from clipping.storage.source import Reading
 from clipping.wording import count
 
@@ -64,6 +67,8 @@ def probe(reading: Reading, binary: str) -> tuple[Source, FrameTimes]:
     times, whole = _times(reading, header, packets, trusted, binary)
     _refuse_eternity(file, times)
     video = _facts(header, packets, trial, times, whole)
+    if packets.may_change:
+        video = with_shapes(reading, video, times.pts)
     return Source(
         file=file,
         video=video,
@@ -85,6 +90,7 @@ class _Packets:
     starts_with_key: bool = False
     jump: int = 0
     encrypted: bool = False
+    may_change: bool = False
     broke_off: str | None = None
 
 
@@ -154,12 +160,15 @@ def _read_packets(container: Any, stream: Any) -> _Packets:
         if other.index != stream.index:
             other.discard = Discard.all
     found = _Packets()
+    context = stream.codec_context
+    watch = HeaderWatch(context.codec.canonical_name, context.extradata)
     previous_dts: int | None = None
     try:
         for packet in container.demux(stream):
             if packet.size == 0:
                 continue
             found.size += packet.size
+            watch.see(packet)
             if not found.pts and not found.untimed and not found.hidden:
                 found.starts_with_key = packet.is_keyframe
                 found.encrypted = packet.has_sidedata("encryption_info")
@@ -181,6 +190,7 @@ def _read_packets(container: Any, stream: Any) -> _Packets:
     except (av.error.FFmpegError, IndexError) as error:
         # IndexError: PyAV meets a stream that appears in mid-file.
         found.broke_off = str(error)
+    found.may_change = watch.is_suspicious
     return found
 
 
@@ -394,6 +404,7 @@ def _warnings(
         )
     if rate > _FASTEST or (rate < _SLOWEST and video.frame_count >= _SOME_FRAMES):
         yield f"{rate:g} frames/s can hardly be true, and with it when its frames are shown"
+    yield from shape_warnings(video)
     if not video.in_order:
         yield (
             "its frames are not in the order of their timestamps (a wrong one among them?); each"
