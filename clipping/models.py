@@ -167,7 +167,7 @@ class VideoFacts(Value):
         if not self.shapes:
             return self
         shape = self.shapes[number]
-        return self.model_copy(update=shape.model_dump(exclude={"pts", "flipped"}))
+        return self.model_copy(update={n: v for n, v in shape if n in VideoFacts.model_fields})
 
     @property
     def largest_picture(self) -> int:

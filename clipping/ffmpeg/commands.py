@@ -121,7 +121,6 @@ def encode_command(
     output: str,
     from_start: bool = False,
     hwaccel: bool = False,
-    talkative: bool = False,
 ) -> list[str]:
     """Encode a segment's frames once, into one MP4 with an IDR at every clip boundary.
 
@@ -136,7 +135,7 @@ def encode_command(
     return [
         binary,
         *_QUIET,
-        *["-loglevel", f"repeat+level+{'info' if talkative else 'warning'}"],
+        *["-loglevel", "repeat+level+info"],  # tells where the picture changes
         *["-progress", "pipe:1", "-stats_period", "0.5"],
         *(["-hwaccel", "cuda"] if hwaccel else []),
         *(["-hwaccel_output_format", "cuda"] if hwaccel and picture.on_gpu else []),

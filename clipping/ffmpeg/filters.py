@@ -73,7 +73,7 @@ def cpu_picture(
     if video.width == 1 or video.height == 1:
         filters.append(f"scale={width}:{height}:flags=neighbor")
     elif (width, height) != (video.width, video.height):
-        filters.append(f"crop={width}:{height}:0:0")
+        filters.append("crop=trunc(iw/2)*2:trunc(ih/2)*2:0:0")
     return Picture(width, height, tuple(filters))
 
 

@@ -21,7 +21,11 @@ from clipping.plan.segments import Segment
 from clipping.plan.time_line import TimeLine
 from clipping.storage.source import Reading
 
-__all__ = ["Job", "Method"]
+__all__ = ["Job", "Method", "PictureChanged"]
+
+
+class PictureChanged(Exception):  # noqa: N818  not a failure: the chunk is planned anew
+    """The source's pictures change in mid-stream, which was not known when it was planned."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +72,7 @@ class Method(Protocol):
         ...
 
     def make(self, segment: Segment) -> EncodedSegment:
-        """Make one segment; called from several threads. Raises ClippingError."""
+        """Make one segment; called from several threads. Raises ClippingError, PictureChanged."""
         ...
 
     def prove(self, path: Path, clip: Clip, time_line: TimeLine) -> None:

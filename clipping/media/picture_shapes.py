@@ -68,10 +68,14 @@ _TRANSFERS = {
 }
 
 
-def with_shapes(reading: Reading, video: VideoFacts, times: Sequence[int]) -> VideoFacts:
+def with_shapes(
+    reading: Reading, video: VideoFacts, times: Sequence[int], *, is_certain: bool = False
+) -> VideoFacts:
     """The facts with what changes in the picture in mid-stream, if anything does.
 
-    times: PTS of the source's frames. Raises SourceError, and FfmpegError for what is transient.
+    times: PTS of the source's frames; is_certain: put it down even if all pictures are alike, and
+    `times` may be those of a part.
+    Raises SourceError, and FfmpegError for what is transient.
     """
     key, rows = reading.file.key, list[dict[str, Any]]()
     asked = {"url": reading.url, "options": reader_options(reading.url), "stream": video.stream}
@@ -88,8 +92,10 @@ def with_shapes(reading: Reading, video: VideoFacts, times: Sequence[int]) -> Vi
         if error.kind.is_transient:
             raise
         raise SourceError(f"{key}: {error.message}", error.kind) from None
+    if is_certain and any(row["pts"] is None for row in rows):
+        del rows[1:]
     shapes = shapes_of(rows, video, times)
-    if not shapes:
+    if not shapes or (_is_told(shapes, video) and not is_certain):
         return video
     first = {"width": shapes[0].width, "height": shapes[0].height}
     return video.model_copy(update={"shapes": shapes, **first})
@@ -98,23 +104,19 @@ def with_shapes(reading: Reading, video: VideoFacts, times: Sequence[int]) -> Vi
 def shapes_of(
     rows: Sequence[dict[str, Any]], video: VideoFacts, times: Sequence[int]
 ) -> tuple[PictureShape, ...]:
-    """The shapes that the lines of `decode_shapes` tell of; none if all are as `video` says. Pure.
+    """The shapes that the lines of `decode_shapes` tell of. Pure.
 
     The container may tell the pixels' aspect, too, and has the last word as long as the stream's
     own does not change.
     """
     shapes: list[PictureShape] = []
     for row in rows:
-        # Without timestamps in the file, the frames are counted.
-        pts: int = (
-            row["pts"] if row["pts"] is not None else times[min(row["frame"], len(times) - 1)]
-        )
         rotation, flipped = _turn(row["matrix"])
         is_across = rotation % 180 != 0
         aspect = _aspect(row) if _aspect(row) != _aspect(rows[0]) else video.sample_aspect_ratio
         colors: list[int] = row["colors"]
         shape = PictureShape(
-            pts=pts,
+            pts=_pts(row, times),
             width=row["height"] if is_across else row["width"],
             height=row["width"] if is_across else row["height"],
             rotation=rotation,
@@ -128,15 +130,22 @@ def shapes_of(
         )
         if not shapes or _alike(shapes[-1]) != _alike(shape):
             shapes.append(shape)
-    is_turned = any(shape.rotation or shape.flipped for shape in shapes)
-    is_told = (video.rotation - (shapes[0].rotation if shapes else 0)) % 360 == 0
-    if len(shapes) == 1 and (not is_turned or is_told):
-        return ()
     return tuple(shapes)
+
+
+def _is_told(shapes: Sequence[PictureShape], video: VideoFacts) -> bool:
+    """Whether the pictures are all as the container says; it says how they are turned, too."""
+    return len(shapes) == 1 and (video.rotation - shapes[0].rotation) % 360 == 0
 
 
 def _alike(shape: PictureShape) -> dict[str, Any]:
     return shape.model_dump(exclude={"pts"})
+
+
+def _pts(row: dict[str, Any], times: Sequence[int]) -> int:
+    if row["pts"] is None:  # no timestamps in the file: the frames are counted
+        return times[min(int(row["frame"]), len(times) - 1)]
+    return int(row["pts"])
 
 
 def _aspect(row: dict[str, Any]) -> Fraction:

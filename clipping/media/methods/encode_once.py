@@ -21,10 +21,11 @@ from clipping.ffmpeg.commands import decode_command, encode_command
 from clipping.ffmpeg.encoders import rate_for_frames
 from clipping.ffmpeg.filters import Picture, cpu_picture, even_size, gpu_picture
 from clipping.ffmpeg.memory import alone_if_large
+from clipping.ffmpeg.reconfigured import Reconfigured
 from clipping.ffmpeg.shaped import shaped_picture
 from clipping.ffmpeg.showinfo import Decoded
 from clipping.media.cut import EncodedSegment
-from clipping.media.method import Job
+from clipping.media.method import Job, PictureChanged
 from clipping.media.packet_check import check_frames
 from clipping.media.probe import decoded_times
 from clipping.media.verify import decode_clip, verify_clip
@@ -231,8 +232,8 @@ class EncodeOnce:
             output=str(path),
             from_start=from_start,
             hwaccel=hwaccel,
-            talkative=job.log is not None,
         )
+        others = Reconfigured(video)
 
         def on_frames(count: int) -> None:
             with self._lock:
@@ -246,12 +247,33 @@ class EncodeOnce:
                 command,
                 what=f"encoding frames {segment.first_frame} to {segment.end_frame - 1}",
                 on_frames=on_frames,
+                on_line=others.read,
                 log=job.log,
                 stall_limit=job.execution.stall_timeout_s,
                 stop=job.stop,
             )
         on_frames(segment.frame_count)
-        return EncodedSegment.read(segment, path, video, finished.seconds), finished.damage
+        encoded = EncodedSegment.read(segment, path, video, finished.seconds)
+        self._refuse_others(segment, others, encoded.size, picture)
+        return encoded, finished.damage
+
+    def _refuse_others(
+        self,
+        segment: Segment,
+        others: Reconfigured,
+        size: tuple[int, int] | None,
+        picture: Picture,
+    ) -> None:
+        """Notice pictures that are not as planned. Raises PictureChanged, VerificationError."""
+        found = others.what or (f"{size[0]}x{size[1]}" if size != picture.size and size else None)
+        if found is None:
+            return
+        if not self.chunk.source.video.shapes:
+            raise PictureChanged
+        raise VerificationError(
+            f"frames {segment.first_frame} to {segment.end_frame - 1}: a picture is {found}, which"
+            " is not what decoding the whole video gave"
+        )
 
     def _decode_again(self, segment: Segment) -> Decoded:
         """What decoding from the start of the file gives, up to the segment's end."""
