@@ -6,6 +6,7 @@ clips, so that a squeezed, cropped or turned picture is found by what it shows.
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -347,3 +348,66 @@ def test_a_chunk_retried_alone(make: Make, tmp_path: Path) -> None:
     after = assert_right(made_by(make, path, 0), (WIDE, HIGH), "from 160x96 to 96x160")
     assert after == before
     assert [file.read_bytes() for file in files] == bytes_before
+
+
+def box(name: bytes, content: bytes) -> bytes:
+    return struct.pack(">I", len(content) + 8) + name + content
+
+
+def inside(data: bytes, *names: bytes) -> bytes:
+    """The content of the box that these names lead to."""
+    for name in names:
+        at = data.index(name)
+        data = data[at + 4 : at - 4 + int.from_bytes(data[at - 4 : at], "big")]
+    return data
+
+
+def with_box(data: bytes, names: Sequence[bytes], content: bytes) -> bytes:
+    """A box's content with that of one inside it replaced, and all lengths put right."""
+    if not names:
+        return content
+    at = data.index(names[0])
+    end = at - 4 + int.from_bytes(data[at - 4 : at], "big")
+    return (
+        data[: at - 4]
+        + box(names[0], with_box(data[at + 4 : end], names[1:], content))
+        + data[end:]
+    )
+
+
+def with_two_sample_entries(folder: Path) -> Path:
+    """An MP4 whose parameter sets stand in its sample descriptions alone, one for each half.
+
+    ISO/IEC 14496-12, 8.5.2 and 8.7.4: a chunk of samples says which description is theirs.
+    """
+    strip = ["-bsf:v", "filter_units=remove_types=6-9"]
+    halves = [
+        encoded(folder / "a.mp4", range(FIRST), WIDE, [*X264, *strip]),
+        encoded(folder / "b.mp4", range(FIRST, FIRST + SECOND), HIGH, [*X264, *strip]),
+    ]
+    data = joined(halves, folder / "joined.mp4").read_bytes()
+    table = (b"moov", b"trak", b"mdia", b"minf", b"stbl")
+    entries = [inside(half.read_bytes(), *table, b"stsd")[8:] for half in halves]
+    sizes = struct.unpack(f">{FIRST + SECOND}I", inside(data, *table, b"stsz")[12:])
+    (offset,) = struct.unpack(">I", inside(data, *table, b"stco")[8:])  # one chunk holds all
+    offsets = struct.pack(">4I", 0, 2, offset, offset + sum(sizes[:FIRST]))
+    runs = struct.pack(">8I", 0, 2, 1, FIRST, 1, 2, SECOND, 2)
+    for name, content in {
+        b"stsd": struct.pack(">2I", 0, 2) + b"".join(entries),
+        b"stsc": runs,
+        b"stco": offsets,
+    }.items():
+        data = with_box(data, (*table, name), content)
+    (folder / "in.mp4").write_bytes(data)
+    return folder / "in.mp4"
+
+
+def test_an_mp4_with_two_sample_descriptions(make: Make, tmp_path: Path) -> None:
+    """As editors write them that put two recordings into one track without encoding."""
+    path = with_two_sample_entries(tmp_path)
+    told: list[Any] = []
+    for split in range(len(SPLITS)):
+        made = made_by(make, path, split)
+        assert len(made.source.video.shapes) == 2
+        told.append(assert_right(made, (WIDE, HIGH), "from 160x96 to 96x160"))
+    assert told[0] == told[1] == told[2]
