@@ -92,7 +92,8 @@ MANIFEST_COLUMNS: tuple[Column, ...] = (
     Column(
         "errors",
         "string",
-        "Why it failed or is absent; of a written clip, what was damaged or lost in the video.",
+        "Why it failed or is absent; of a written clip, what was damaged or lost in the video, or"
+        " changed within the clip.",
     ),
     Column("failure_kind", "string", "Kind of the failure of a failed clip; else null."),
     Column("recipe_digest", "string", "Digest of the recipe that it was made with."),

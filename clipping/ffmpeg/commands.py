@@ -148,8 +148,6 @@ def encode_command(
         ),
         *["-map", f"0:{video.stream}", "-an", "-sn", "-dn", "-map_metadata", "-1"],
         *["-vf", ",".join(chain)],
-        # Else all get the size of the first picture decoded, though that may be dropped.
-        *(["-noautoscale"] if video.shapes else []),
         *["-c:v", encoder.name, *encoder.options(preset, rate, threads)],
         *["-fps_mode", "passthrough", "-enc_time_base", "demux"],
         *(["-force_key_frames", boundaries] if boundaries else []),

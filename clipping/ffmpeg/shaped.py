@@ -44,14 +44,9 @@ def shaped_picture(
     stored, facts, goal = video.shapes[shape], video.with_shape(shape), video.with_shape(shown_as)
     own = cpu_picture(facts, tone_map=tone_map, deinterlace=deinterlace, pixel_format=pixel_format)
     width, height = even_size(goal.width, goal.height)
-    filters = ["sidedata=mode=delete:type=DISPLAYMATRIX", *_upright(stored)]
-    if own.size != (stored.width, stored.height):
-        # Frames of another shape, decoded and dropped on the way, must not be too small to crop.
-        filters.append(f"scale={stored.width}:{stored.height}")
-    filters += own.filters
+    filters = ["sidedata=mode=delete:type=DISPLAYMATRIX", *_upright(stored), *own.filters]
+    filters += _fitted(own.size, _pixels(facts) / _pixels(goal), (width, height))
     if shape != shown_as:
-        aspect = _pixels(facts) / _pixels(goal)
-        filters += _fitted(own.size, aspect, (width, height))
         filters += _recoloured(_colours(facts, tone_map), _colours(goal, tone_map))
     pixels = goal.sample_aspect_ratio or Fraction(0)
     filters.append(f"setsar={pixels.numerator}/{pixels.denominator}")
@@ -74,9 +69,9 @@ def _fitted(size: tuple[int, int], aspect: Fraction, goal: tuple[int, int]) -> l
     wide = size[0] * aspect / size[1]
     width = min(goal[0], _even(goal[1] * wide))
     height = min(goal[1], _even(goal[0] / wide))
-    filters: list[str] = []
-    if (width, height) != size or (width, height) != goal:
-        filters.append(f"scale={width}:{height}:flags=bicubic+accurate_rnd+full_chroma_int")
+    # Said even where nothing changes: ffmpeg gives all pictures the size of the first one that it
+    # decodes, which may be one of another shape that is decoded and dropped on the way.
+    filters = [f"scale={width}:{height}:flags=bicubic+accurate_rnd+full_chroma_int"]
     if (width, height) != goal:
         # Chroma has half the lines and columns: the picture begins at even ones.
         left, top = (goal[0] - width) // 4 * 2, (goal[1] - height) // 4 * 2

@@ -48,7 +48,7 @@ def _frames(asked: dict[str, Any]) -> Iterator[tuple[Any, Fraction | None]]:
                 other.discard = Discard.all
         context = stream.codec_context
         context.thread_count, context.thread_type = 1, "NONE"
-        context.flags |= Flags.copy_opaque
+        context.flags |= Flags.copy_opaque | Flags.output_corrupt  # as ffmpeg's command line
         context.options = _QUICK
         aspects: list[Fraction | None] = []
         packets = opened.demux(stream)

@@ -130,7 +130,8 @@ def shapes_of(
         )
         if not shapes or _alike(shapes[-1]) != _alike(shape):
             shapes.append(shape)
-    return tuple(shapes)
+    # Frames may come in another order than their timestamps say.
+    return tuple(sorted(shapes, key=lambda shape: shape.pts))
 
 
 def _is_told(shapes: Sequence[PictureShape], video: VideoFacts) -> bool:

@@ -15,6 +15,7 @@ from tests.support.sources import source_of, times_of
 from tests.unit.plan.test_shapes import shape
 
 UPRIGHT = "sidedata=mode=delete:type=DISPLAYMATRIX"
+SCALED = ":flags=bicubic+accurate_rnd+full_chroma_int"
 USUAL = ["scale=out_range=limited:flags=bicubic+accurate_rnd+full_chroma_int", "format=yuv420p"]
 
 
@@ -30,11 +31,11 @@ def filters(shape: int, shown_as: int, *shapes: PictureShape) -> list[str]:
     return list(made.filters)
 
 
-def test_a_picture_of_its_own_shape_is_not_scaled() -> None:
-    """What the clip begins with is shown as it is."""
+def test_a_picture_of_its_own_shape_keeps_its_size() -> None:
+    """Which is said all the same: what is decoded before it may have another."""
     two = shape(0, 320, 240), shape(1, 240, 320)
-    assert filters(0, 0, *two) == [UPRIGHT, *USUAL, "setsar=0/1"]
-    assert filters(1, 1, *two) == [UPRIGHT, *USUAL, "setsar=0/1"]
+    assert filters(0, 0, *two) == [UPRIGHT, *USUAL, f"scale=320:240{SCALED}", "setsar=0/1"]
+    assert filters(1, 1, *two) == [UPRIGHT, *USUAL, f"scale=240:320{SCALED}", "setsar=0/1"]
 
 
 def test_a_high_picture_in_a_wide_one() -> None:
@@ -74,7 +75,8 @@ def test_what_is_stored_turned_is_shown_upright(
 ) -> None:
     """By filters of ours, since ffmpeg goes by what it has decoded since the seek."""
     turned = shape(0, 320, 240).model_copy(update={"rotation": rotation, "flipped": flipped})
-    assert filters(0, 0, turned) == [UPRIGHT, *expected, *USUAL, "setsar=0/1"]
+    usual = [*USUAL, f"scale=320:240{SCALED}", "setsar=0/1"]
+    assert filters(0, 0, turned) == [UPRIGHT, *expected, *usual]
 
 
 sides = st.integers(2, 4000)
@@ -91,10 +93,9 @@ def test_what_is_fitted_keeps_its_proportions(
     whole_x, whole_y, left, top = map(int, padded.removeprefix("pad=").split(":")[:4])
     assert (whole_x, whole_y) == goal
     own = width // 2 * 2, height // 2 * 2
-    scaled = [f for f in made if f.startswith("scale=") and "x" not in f and f[6].isdigit()]
-    size = own
-    if scaled and len(scaled) > (own != (width, height)):
-        size = tuple(map(int, scaled[-1].removeprefix("scale=").split(":")[:2]))
+    (scaled,) = (f for f in made if f.startswith("scale=") and f[6].isdigit())
+    across, down = map(int, scaled.removeprefix("scale=").split(":")[:2])
+    size = across, down
     assert 0 <= left <= goal[0] - size[0]
     assert 0 <= top <= goal[1] - size[1]
     assert left % 2 == top % 2 == 0
