@@ -6,6 +6,7 @@ Times are exact: `Fraction` seconds, or integer PTS with the source's time base.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterable
 from enum import StrEnum
 from fractions import Fraction
@@ -24,6 +25,7 @@ __all__ = [
     "ClipStatus",
     "Failure",
     "FrameGrid",
+    "PictureShape",
     "ProbedSource",
     "Source",
     "SourceFile",
@@ -123,6 +125,26 @@ class FrameGrid(Value):
         return self.origin * time_base + number / self.rate
 
 
+class PictureShape(Value):
+    """What a source's pictures are like from `pts` on; the fields are those of VideoFacts.
+
+    rotation: degrees anticlockwise by which they are to be turned, a multiple of 90; flipped:
+    whether they are stored mirrored as well.
+    """
+
+    pts: int
+    width: int
+    height: int
+    rotation: int = 0
+    flipped: bool = False
+    sample_aspect_ratio: Fraction | None
+    pixel_format: str
+    color_range: str | None
+    color_space: str | None
+    color_primaries: str | None
+    color_transfer: str | None
+
+
 class VideoFacts(Value):
     """What a probe learned about the first real video stream.
 
@@ -138,6 +160,8 @@ class VideoFacts(Value):
     dolby_vision: profile and compatibility id, if it is that.
     seeks_exactly: whether a seek lands on the keyframe asked for (records made before it had
     that name call it `tidy_seek`).
+    shapes: what the pictures are like, stretch by stretch, if that changes in mid-stream or is told
+    within the stream; empty if all are as the other facts say, which are those of the first.
     """
 
     container: str
@@ -175,6 +199,23 @@ class VideoFacts(Value):
     dolby_vision: tuple[int, int] | None = Field(default=None, exclude_if=lambda dv: dv is None)
     seekable: bool
     seeks_exactly: bool = Field(validation_alias=AliasChoices("seeks_exactly", "tidy_seek"))
+    shapes: tuple[PictureShape, ...] = Field(default=(), exclude_if=lambda shapes: not shapes)
+
+    def shape_number(self, pts: int) -> int:
+        """Which of its shapes the frame at `pts` has; 0 if there is but one."""
+        return max(0, bisect_right(self.shapes, pts, key=lambda shape: shape.pts) - 1)
+
+    def with_shape(self, number: int) -> VideoFacts:
+        """The facts of a video whose pictures all have shape `number`."""
+        if not self.shapes:
+            return self
+        shape = self.shapes[number]
+        return self.model_copy(update={n: v for n, v in shape if n in VideoFacts.model_fields})
+
+    @property
+    def largest_picture(self) -> int:
+        """Pixels of the largest picture."""
+        return max((p.width * p.height for p in self.shapes), default=self.width * self.height)
 
     @property
     def duration(self) -> Fraction:

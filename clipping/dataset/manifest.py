@@ -101,7 +101,8 @@ MANIFEST_COLUMNS: tuple[Column, ...] = (
     Column(
         "errors",
         "string",
-        "Why it failed or is absent; of a written clip, what was damaged or lost in the video.",
+        "Why it failed or is absent; of a written clip, what was damaged or lost in the video, or"
+        " changed within the clip.",
     ),
     Column("failure_kind", "string", "Kind of the failure of a failed clip; else null."),
     Column("recipe_digest", "string", "Digest of the recipe that it was made with."),
@@ -224,7 +225,7 @@ def source_row(
     """A video as a row of the table of videos; counts are of its rows in the manifest."""
     source, failure = record.source, record.failure
     video = source and source.video
-    audio = source.audio[0] if source and source.audio else None
+    audio = source.sound if source else None
     return {
         "source": record.key,
         "source_uri": record.uri,

@@ -41,7 +41,7 @@ def source_json(record: SourceRecord) -> str:
     """
     theirs: dict[str, Any] = {"video": record.uri}
     if record.source is not None:
-        video, audio = record.source.video, record.source.audio
+        video, audio = record.source.video, record.source.sound
         theirs |= {
             "height": video.height,
             "width": video.width,
@@ -50,7 +50,7 @@ def source_json(record: SourceRecord) -> str:
             "duration": float(video.duration),
             "video_codec": video.codec,
             "pixel_format": video.pixel_format,
-            "audio_format": audio[0].codec if audio else None,
+            "audio_format": audio.codec if audio else None,
         }
     if record.status is not SourceStatus.FAILED:
         theirs |= {"num_total_clips": record.clips, "num_clip_chunks": record.chunks}

@@ -71,11 +71,18 @@ def reading_options(url: str) -> dict[str, str]:
     return options
 
 
-def _input(url: str, *, threads: int, seek: Fraction | None, is_late: bool = False) -> list[str]:
+def _input(
+    url: str,
+    *,
+    threads: int,
+    seek: Fraction | None,
+    is_late: bool = False,
+    more: Sequence[str] = (),
+) -> list[str]:
     place = [] if seek is None else ["-noaccurate_seek", "-seek_timestamp", "1", "-ss", _us(seek)]
     allowed = ["-protocol_whitelist", _protocols(url), "-format_whitelist", DEMUXERS]
     patience = [w for k, v in PATIENCE.items() for w in (f"-{k}", v)] if is_late else []
-    return ["-threads", str(threads), *place, *allowed, *patience, "-copyts", "-i", url]
+    return ["-threads", str(threads), *place, *allowed, *patience, *more, "-copyts", "-i", url]
 
 
 def _us(seconds: Fraction) -> str:
@@ -128,7 +135,6 @@ def encode_command(
     output: str,
     from_start: bool = False,
     hwaccel: bool = False,
-    talkative: bool = False,
 ) -> list[str]:
     """Encode a segment's frames once, into one MP4 with an IDR at every clip boundary.
 
@@ -143,7 +149,7 @@ def encode_command(
     return [
         binary,
         *_QUIET,
-        *["-loglevel", f"repeat+level+{'info' if talkative else 'warning'}"],
+        *["-loglevel", "repeat+level+info"],  # tells where the picture changes
         *["-progress", "pipe:1", "-stats_period", "0.5"],
         *(["-hwaccel", "cuda"] if hwaccel else []),
         *(["-hwaccel_output_format", "cuda"] if hwaccel and picture.on_gpu else []),
@@ -152,6 +158,8 @@ def encode_command(
             threads=threads,
             seek=None if from_start else seek_target(segment.seek, video),
             is_late=video.is_late,
+            # Turned by filters of ours: ffmpeg goes by what it has decoded since the seek.
+            more=["-noautorotate"] if video.shapes else [],
         ),
         *["-map", f"0:{video.stream}", "-an", "-sn", "-dn", "-map_metadata", "-1"],
         *["-vf", ",".join(chain)],

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from clipping.models import VideoFacts
 
-__all__ = ["Picture", "cpu_picture", "even_size", "gpu_picture"]
+__all__ = ["Picture", "cpu_picture", "even_size", "gpu_picture", "is_rgb"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +30,11 @@ class Picture:
 def even_size(width: int, height: int) -> tuple[int, int]:
     """4:2:0 needs even sides: an odd one loses its last row or column, a side of 1 is doubled."""
     return max(2, width - width % 2), max(2, height - height % 2)
+
+
+def is_rgb(video: VideoFacts) -> bool:
+    """Whether its pictures are stored as red, green and blue."""
+    return video.color_space == "gbr" or video.pixel_format.startswith(_RGB)
 
 
 def cpu_picture(
@@ -57,18 +62,18 @@ def cpu_picture(
             f"format={pixel_format}",
         ]
     else:
-        is_rgb = video.color_space == "gbr" or video.pixel_format.startswith(_RGB)
-        matrix = ":out_color_matrix=bt709" if is_rgb else ""
+        rgb = is_rgb(video)
+        matrix = ":out_color_matrix=bt709" if rgb else ""
         filters.append(
             f"scale=out_range=limited{matrix}:flags=bicubic+accurate_rnd+full_chroma_int"
         )
         filters.append(f"format={pixel_format}")
-        if is_rgb:
+        if rgb:
             filters.append("setparams=color_primaries=bt709:color_trc=bt709:colorspace=bt709")
     if video.width == 1 or video.height == 1:
         filters.append(f"scale={width}:{height}:flags=neighbor")
     elif (width, height) != (video.width, video.height):
-        filters.append(f"crop={width}:{height}:0:0")
+        filters.append("crop=trunc(iw/2)*2:trunc(ih/2)*2:0:0")
     return Picture(width, height, tuple(filters))
 
 
@@ -86,7 +91,7 @@ def gpu_picture(
         "a rotation": video.rotation % 360 != 0,
         "an odd size": (width, height) != (video.width, video.height),
         "full range": video.color_range == "pc" or video.pixel_format.startswith("yuvj"),
-        "RGB": video.color_space == "gbr" or video.pixel_format.startswith(_RGB),
+        "RGB": is_rgb(video),
     }
     for reason, holds in reasons.items():
         if holds:

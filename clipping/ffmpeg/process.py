@@ -30,6 +30,7 @@ _TAIL_LINES = 60
 _LOOK_SECONDS = 0.4
 _LONGEST_LINE = 65_536
 _MOVING = ("frame", "out_time_us", "total_size")
+_SIGNAL = "received signal"
 _PR_SET_PDEATHSIG = 1
 _libc: ctypes.CDLL | None = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 
@@ -89,7 +90,7 @@ def run(
         for reader in (on_line, log):
             if reader:
                 reader(line)
-        if "showinfo" not in line:
+        if _is_kept(line):
             tail.append(line)
         return True
 
@@ -159,6 +160,16 @@ def _failed(argv: Sequence[str], message: str, kind: FailureKind) -> FfmpegError
     error = FfmpegError(message, kind)
     error.command = shlex.join(argv)
     return error
+
+
+def _is_kept(line: str) -> bool:
+    """Whether a line may tell why a child failed: ffmpeg's news are not kept, what ended it is.
+
+    A file's own metadata are among the news, over several lines if they please.
+    """
+    if _SIGNAL in line:
+        return True
+    return "[info]" not in line and "showinfo" not in line and not line.startswith((" ", "\t"))
 
 
 class _Lines:

@@ -90,6 +90,11 @@ class EncodedSegment:
         """SPS and PPS, as the MP4 holds them."""
         return bytes(self.stream.codec_context.extradata or b"")
 
+    @property
+    def size(self) -> tuple[int, int] | None:
+        """Width and height of its pictures, in pixels; None if it has none."""
+        return (self.stream.width, self.stream.height) if self.container else None
+
     def remove(self) -> None:
         """Free its scratch space; it cannot be cut any more."""
         if self.container is not None:

@@ -21,7 +21,11 @@ from clipping.plan.segments import Segment
 from clipping.plan.time_line import TimeLine
 from clipping.storage.source import Reading
 
-__all__ = ["Job", "Method"]
+__all__ = ["Job", "Method", "PictureChanged"]
+
+
+class PictureChanged(Exception):  # noqa: N818  not a failure: the chunk is planned anew
+    """The source's pictures change in mid-stream, which was not known when it was planned."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +59,8 @@ class Job:
 class Method(Protocol):
     """How the packets of one chunk's clips come to be."""
 
-    @property
-    def size(self) -> tuple[int, int]:
-        """Width and height of the clips' picture, in pixels."""
+    def size_of(self, clip: Clip) -> tuple[int, int]:
+        """Width and height of the clip's picture, in pixels."""
         ...
 
     def side_by_side(self, plan: Sequence[Segment]) -> int:
@@ -69,9 +72,9 @@ class Method(Protocol):
         ...
 
     def make(self, segment: Segment) -> EncodedSegment:
-        """Make one segment; called from several threads. Raises ClippingError."""
+        """Make one segment; called from several threads. Raises ClippingError, PictureChanged."""
         ...
 
-    def prove(self, path: Path, time_line: TimeLine) -> None:
+    def prove(self, path: Path, clip: Clip, time_line: TimeLine) -> None:
         """Raise VerificationError unless the file is the clip with the frames of `time_line`."""
         ...

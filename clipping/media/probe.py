@@ -19,10 +19,12 @@ from clipping.ffmpeg import process
 from clipping.ffmpeg.commands import decode_command, trial_command
 from clipping.ffmpeg.failures import last_words
 from clipping.ffmpeg.showinfo import Decoded
+from clipping.media.picture_shapes import with_shapes
 from clipping.media.stream_reader import look
 from clipping.models import AudioTrack, FrameGrid, Source, SourceFile, VideoFacts
 from clipping.plan.frame_grid import frame_grid
 from clipping.plan.frame_times import FrameTimes
+from clipping.plan.shapes import shape_warnings
 from clipping.storage.source import Reading
 from clipping.wording import count
 
@@ -62,6 +64,8 @@ def probe(reading: Reading, binary: str) -> tuple[Source, FrameTimes]:
     times, whole = _times(reading, header, packets, trusted, binary)
     _refuse_eternity(file, times)
     video = _facts(header, packets, trial, times, whole)
+    if packets.may_change:
+        video = with_shapes(reading, video, times.pts)
     return Source(
         file=file,
         video=video,
@@ -83,6 +87,7 @@ class _Packets:
     starts_with_key: bool = False
     jump: int = 0
     encrypted: bool = False
+    may_change: bool = False
     broke_off: str | None = None
 
 
@@ -311,6 +316,7 @@ def _warnings(
         )
     if rate > _FASTEST or (rate < _SLOWEST and video.frame_count >= _SOME_FRAMES):
         yield f"{rate:g} frames/s can hardly be true, and with it when its frames are shown"
+    yield from shape_warnings(video)
     if not video.in_order:
         yield (
             "its frames are not in the order of their timestamps (a wrong one among them?); each"

@@ -1,8 +1,9 @@
 """A program: open sources and tell what is in them, each source in a process of its own.
 
-`media.stream_reader` runs it as a file, and keeps it running: it imports nothing of the package,
-and loads PyAV once. For every request it forks, so that what one source does to the library (a
-crash, damaged memory, all the memory there is) ends with that source and its own process.
+`media.stream_reader` runs it as a file, and keeps it running: of the package it imports what is
+pure, and it loads PyAV once. For every request it forks, so that what one source does to the
+library (a crash, damaged memory, all the memory there is) ends with that source and its own
+process.
 
 Requests come on standard input, a JSON object a line; the next one after the last was answered.
 work: "look" or "sound"; url, options: what to open, and how.
@@ -29,15 +30,20 @@ import os
 import re
 import select
 import signal
+import sys
 import time
 from collections.abc import Iterator
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 import av
 import av.error
 import av.logging
 from av.stream import Discard, Disposition
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+from clipping.media.header_watch import HeaderWatch
 
 _PROGRESS_SECONDS = 0.5
 _FIELD_ORDERS = ("unknown", "progressive", "tt", "bb", "tb", "bt")
@@ -235,9 +241,12 @@ def _packets(container: Any, stream: Any) -> dict[str, Any]:
     starts_with_key = encrypted = False
     broke_off: str | None = None
     previous_dts: int | None = None
+    context = stream.codec_context
+    watch = HeaderWatch(context.codec.canonical_name, context.extradata)
     try:
         for packet in _Progress().count(container.demux(stream)):
             size += packet.size
+            watch.see(packet)
             if not pts and not untimed and not hidden:
                 starts_with_key = packet.is_keyframe
                 encrypted = packet.has_sidedata("encryption_info")
@@ -269,6 +278,7 @@ def _packets(container: Any, stream: Any) -> dict[str, Any]:
         "starts_with_key": starts_with_key,
         "jump": jump,
         "encrypted": encrypted,
+        "may_change": watch.is_suspicious,
         "broke_off": broke_off,
     }
 

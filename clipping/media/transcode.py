@@ -27,6 +27,7 @@ from clipping.media.probe import DOLBY_VISION_NOTE
 from clipping.models import Chunk, Clip, ClipRecord, ClipStatus, Failure
 from clipping.plan.frame_times import unpack
 from clipping.plan.segments import Segment
+from clipping.plan.shapes import by_shape, change_note
 from clipping.plan.time_line import TimeLine
 from clipping.wording import count
 
@@ -50,7 +51,9 @@ def transcode(
         stack.callback(job.stop.set)
         work = _Work(chunk, group, method, job, publish, stack)
         work.open_sound(copy=True)
-        yield from work.make(group, wanted)
+        for alike in by_shape(group, chunk.source.video):
+            if mine := [clip for clip in wanted if clip in alike]:
+                yield from work.make(alike, mine)
 
 
 @dataclass(slots=True)
@@ -192,14 +195,16 @@ class _Work:
             errors.append(f"{count(repeated, 'frame')} with the timestamp of another left out")
         if video.is_dolby_vision_alone:
             errors.append(DOLBY_VISION_NOTE)
+        if note := change_note(self._frames(clip), video):
+            errors.append(note)
         if self.no_sound:
             errors.append(self.no_sound)
         time_line = TimeLine.of(clip, held, video)
         held_from = time_line.pts[0]
         sound = self._write(clip, next_pts, holding, time_line, path)
-        self.method.prove(path, time_line)
+        self.method.prove(path, clip, time_line)
         spent = sum(m.seconds * _shared(clip, m.segment) / m.segment.frame_count for m in holding)
-        width, height = self.method.size
+        width, height = self.method.size_of(clip)
         return ClipRecord(
             clip=clip,
             status=ClipStatus.WRITTEN,

@@ -11,11 +11,12 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from itertools import pairwise, product
+from itertools import groupby, pairwise, product
 from math import ceil, floor
 
 from clipping.models import Chunk, Clip
 from clipping.plan.frame_times import unpack
+from clipping.plan.shapes import changes_between
 
 __all__ = ["Segment", "segments"]
 
@@ -51,6 +52,8 @@ class Segment:
     boundaries: half-way points, in PTS, before each frame that must become an IDR.
     seek: PTS of the keyframe to start decoding from, None to start with the file.
     threads: of its encoder, on which the bytes depend.
+    shape: number of the shape that its frames have in the source; shown_as: of the one that they
+    get, which is that of its clips' first frames.
     """
 
     first_frame: int
@@ -60,6 +63,8 @@ class Segment:
     boundaries: tuple[Fraction, ...]
     seek: int | None
     threads: int = 1
+    shape: int = 0
+    shown_as: int = 0
 
     @property
     def frame_count(self) -> int:
@@ -81,6 +86,8 @@ def segments(
     into segments of at most about `clips_per_segment` clips, and into enough of them that they keep
     several CPUs busy if they may be encoded `side_by_side`; into fewer where too much would be
     decoded twice, for want of keyframes. The encoder of a single segment gets threads instead.
+    Where the source's pictures change their shape a segment ends; all first frames of `group` have
+    the same one (`shapes.by_shape`).
     """
     pts = unpack(chunk.frame_pts)
     keys = list(unpack(chunk.keyframes))
@@ -94,9 +101,19 @@ def segments(
     def lead_in(frame: int) -> int:
         return _lead_in(pts, keys, base, frame)
 
-    stretches = _stretches(covered, lead_in)
+    video = chunk.source.video
+
+    def shape(frame: int) -> int:
+        return video.shape_number(pts[frame - base])
+
+    changes = [base + i for i in changes_between(pts, video)]
+    stretches = [
+        part
+        for same in _of_one_shape(_cut_at(covered, changes), shape)
+        for part in _stretches(same, lead_in)
+    ]
     total = _size(covered)
-    pixels = total * chunk.source.video.width * chunk.source.video.height
+    pixels = total * video.width * video.height
     enough = min(_MOST_SEGMENTS, pixels / _SEGMENT_PIXELS) if side_by_side else 0
     planned: list[Segment] = []
     for stretch in stretches:
@@ -110,7 +127,11 @@ def segments(
             is_even = weight == _DECODE_COST or _is_even(pieces)
             if again * _DECODE_COST <= _MOST_DECODED_TWICE * size and is_even:
                 break
-        planned += [_segment(piece, edges, pts, keys, base) for piece in pieces]
+        made = [_segment(piece, edges, pts, keys, base) for piece in pieces]
+        planned += [
+            replace(s, shape=shape(s.first_frame), shown_as=shape(real[0].start_frame))
+            for s in made
+        ]
     if not side_by_side or len(planned) > 1:
         return planned
     threads = max(1, min(_MOST_THREADS, floor(pixels / _THREAD_PIXELS)))
@@ -133,6 +154,20 @@ def _union(ranges: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
         else:
             merged.append((start, end))
     return merged
+
+
+def _cut_at(ranges: Sequence[tuple[int, int]], places: Sequence[int]) -> list[tuple[int, int]]:
+    cut: list[tuple[int, int]] = []
+    for start, end in ranges:
+        bounds = [start, *(p for p in places if start < p < end), end]
+        cut += pairwise(bounds)
+    return cut
+
+
+def _of_one_shape(
+    ranges: Sequence[tuple[int, int]], shape: Callable[[int], int]
+) -> list[list[tuple[int, int]]]:
+    return [list(group) for _, group in groupby(ranges, key=lambda r: shape(r[0]))]
 
 
 def _lead_in(pts: Sequence[int], keys: Sequence[int], base: int, frame: int) -> int:

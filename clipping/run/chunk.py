@@ -8,7 +8,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from functools import partial
+from threading import Event
 
 from clipping.config.execution import Execution
 from clipping.config.recipe import Recipe
@@ -21,13 +23,15 @@ from clipping.ffmpeg import process
 from clipping.ffmpeg.binary import ffmpeg_path
 from clipping.ffmpeg.encoders import candidates
 from clipping.ffmpeg.memory import memory_limit
-from clipping.media.method import Job
+from clipping.media.method import Job, PictureChanged
 from clipping.media.methods.encode_once import EncodeOnce, scratch_bytes
+from clipping.media.picture_shapes import with_shapes
 from clipping.media.probe import probe
 from clipping.media.transcode import transcode
 from clipping.models import (
     Chunk,
     ChunkRecord,
+    Clip,
     ClipRecord,
     ClipStatus,
     Failure,
@@ -160,8 +164,12 @@ def make_chunk(
                 note=note,
                 log=log,
             )
-            ended = transcode(chunk, wanted, EncodeOnce(chunk, job), job, sink.add)
-            made.extend(r if r.location else sink.add(r, None) for r in ended)
+            try:
+                _make(chunk, wanted, job, sink, made)
+            except PictureChanged:
+                chunk, job = _told_of_changes(chunk, job), replace(job, stop=Event())
+                done = {record.clip.id for record in made}
+                _make(chunk, [c for c in wanted if c.id not in done], job, sink, made)
     effort = Effort(
         seconds=round(time.monotonic() - began, 3),
         encoded_frames=sum(r.frames for r in made),
@@ -174,6 +182,22 @@ def _opened(file: SourceFile, execution: Execution) -> AbstractContextManager[Re
     """A source made readable; what reads it has its memory bounded."""
     limit = memory_limit(execution.ffmpeg_memory_gb)
     return opened(file, execution.scratch_dir, _bounded(execution), limit)
+
+
+def _make(
+    chunk: Chunk, wanted: Sequence[Clip], job: Job, sink: ClipSink, made: list[ClipRecord]
+) -> None:
+    """Make clips of `chunk`; their records go to `made`, as each one ends."""
+    for record in transcode(chunk, wanted, EncodeOnce(chunk, job), job, sink.add):
+        done = record if record.location else sink.add(record, None)
+        made.append(done)
+
+
+def _told_of_changes(chunk: Chunk, job: Job) -> Chunk:
+    """The chunk with what its source's pictures are like, where the probe had not noticed."""
+    source = chunk.source
+    video = with_shapes(job.reading, source.video, unpack(chunk.frame_pts), is_certain=True)
+    return chunk.model_copy(update={"source": source.model_copy(update={"video": video})})
 
 
 def _bounded(execution: Execution) -> process.Runner:

@@ -44,10 +44,7 @@ def output(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
         *[*quick, "-c:a", "aac", videos / "sub" / "tone.mp4"],
     )
     flags = "--clip-len-s 2 --clip-stride-s 2 --min-clip-length-s 2 --num-clips-per-chunk 2"
-    # Without B-frames, with which avg_frame_rate, the rate that it reads, is a little low.
-    run = command(
-        "--input", videos, "--output", folder / "out", "--encoder", "libopenh264", *flags.split()
-    )
+    run = command("--input", videos, "--output", folder / "out", *flags.split())
     subprocess.run(run, check=True, cwd=folder)
     return folder / "out"
 

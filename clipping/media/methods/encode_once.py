@@ -19,16 +19,19 @@ from clipping.config.execution import Execution
 from clipping.errors import ClippingError, FailureKind, FfmpegError, VerificationError
 from clipping.ffmpeg.commands import decode_command, encode_command
 from clipping.ffmpeg.encoders import rate_for_frames
-from clipping.ffmpeg.filters import Picture, cpu_picture, gpu_picture
+from clipping.ffmpeg.filters import Picture, cpu_picture, even_size, gpu_picture
 from clipping.ffmpeg.memory import alone_if_large
+from clipping.ffmpeg.reconfigured import Reconfigured
+from clipping.ffmpeg.shaped import shaped_picture
 from clipping.ffmpeg.showinfo import Decoded
 from clipping.media.cut import EncodedSegment
-from clipping.media.method import Job
+from clipping.media.method import Job, PictureChanged
 from clipping.media.packet_check import check_frames
 from clipping.media.probe import decoded_times
 from clipping.media.verify import decode_clip, verify_clip
-from clipping.models import Chunk, Clip
+from clipping.models import Chunk, Clip, VideoFacts
 from clipping.plan.segments import Segment, segments
+from clipping.plan.shapes import by_shape
 from clipping.plan.time_line import TimeLine
 
 T = TypeVar("T")
@@ -49,7 +52,8 @@ def work_of(chunk: Chunk) -> float:
 
 def cpus_for(chunk: Chunk, wanted: Sequence[Clip], execution: Execution) -> int:
     """How many CPUs can be kept busy with `wanted`, clips of `chunk`, by an encoder on the CPU."""
-    whole = segments(chunk, chunk.clips, execution.encode_batch_size)
+    groups = by_shape([c for c in chunk.clips if c.frame_count], chunk.source.video)
+    whole = [s for g in groups for s in segments(chunk, g, execution.encode_batch_size)]
     needed = [s for s in whole if any(s.overlaps(clip) for clip in wanted)]
     return sum(max(s.threads, execution.encoder_threads) for s in needed)
 
@@ -57,7 +61,7 @@ def cpus_for(chunk: Chunk, wanted: Sequence[Clip], execution: Execution) -> int:
 def scratch_bytes(chunk: Chunk) -> int:
     """Bytes of scratch for the encoded segments, generously."""
     video = chunk.source.video
-    pixels_per_second = video.width * video.height * video.frame_rate
+    pixels_per_second = video.largest_picture * video.frame_rate
     bits = max(video.bit_rate * 2.0, pixels_per_second * 0.4)
     return int(chunk.seconds * bits / 8)
 
@@ -83,19 +87,25 @@ class EncodeOnce:
         """The same made on the GPU, or why that cannot be."""
         return self._picture(gpu_picture)
 
-    def _picture(self, of: Callable[..., T]) -> T:
+    def _picture(self, of: Callable[..., T], **more: int) -> T:
         recipe = self.job.recipe
         return of(
             self.chunk.source.video,
             tone_map=recipe.tone_map,
             deinterlace=recipe.deinterlace,
             pixel_format=self.job.encoder.pixel_format,
+            **more,
         )
 
-    @property
-    def size(self) -> tuple[int, int]:
-        """Width and height of the clips' picture, in pixels."""
-        return self.picture.size
+    def size_of(self, clip: Clip) -> tuple[int, int]:
+        """Width and height of the clip's picture, in pixels."""
+        facts = self._facts_of(clip)
+        return even_size(facts.width, facts.height)
+
+    def _facts_of(self, clip: Clip) -> VideoFacts:
+        """The source as it is where the clip begins."""
+        video = self.chunk.source.video
+        return video.with_shape(video.shape_number(clip.start_pts))
 
     def side_by_side(self, plan: Sequence[Segment]) -> int:
         """How many segments of `plan` may be made side by side."""
@@ -154,10 +164,10 @@ class EncodeOnce:
             raise ClippingError(message, FailureKind.DAMAGED)
         return encoded, complaints
 
-    def prove(self, path: Path, time_line: TimeLine) -> None:
+    def prove(self, path: Path, clip: Clip, time_line: TimeLine) -> None:
         """Raise VerificationError unless the file is the clip with the frames of `time_line`."""
         job = self.job
-        verify_clip(path, time_line, self.size, job.encoder)
+        verify_clip(path, time_line, self.size_of(clip), job.encoder)
         if job.execution.verify == "decode":
             decode_clip(path, len(time_line.pts), job.binary, job.execution.stall_timeout_s)
 
@@ -183,7 +193,9 @@ class EncodeOnce:
             self.job.note(f"{self.chunk.name}: decoded by the CPU: {reason}")
         return None
 
-    def _picture_of(self, *, hwaccel: bool) -> Picture:
+    def _picture_of(self, segment: Segment, *, hwaccel: bool) -> Picture:
+        if self.chunk.source.video.shapes:
+            return self._picture(shaped_picture, shape=segment.shape, shown_as=segment.shown_as)
         if not hwaccel:
             return self.picture
         if isinstance(self._gpu_picture, Picture):
@@ -199,7 +211,7 @@ class EncodeOnce:
     ) -> tuple[EncodedSegment, int]:
         """The encoded segment, and how often the source's decoder complained."""
         job, video = self.job, self.chunk.source.video
-        recipe, picture = job.recipe, self._picture_of(hwaccel=hwaccel)
+        recipe, picture = job.recipe, self._picture_of(segment, hwaccel=hwaccel)
         with self._lock:
             self._processes += 1
             number = self._processes
@@ -220,8 +232,8 @@ class EncodeOnce:
             output=str(path),
             from_start=from_start,
             hwaccel=hwaccel,
-            talkative=job.log is not None,
         )
+        others = Reconfigured(video)
 
         def on_frames(count: int) -> None:
             with self._lock:
@@ -230,12 +242,13 @@ class EncodeOnce:
             if job.on_frames:
                 job.on_frames(total)
 
-        with alone_if_large(video.width * video.height):
+        with alone_if_large(video.largest_picture):
             try:
                 finished = job.reading.run(
                     command,
                     what=f"encoding frames {segment.first_frame} to {segment.end_frame - 1}",
                     on_frames=on_frames,
+                    on_line=others.read,
                     log=job.log,
                     stall_limit=job.execution.stall_timeout_s,
                     stop=job.stop,
@@ -245,7 +258,27 @@ class EncodeOnce:
                     error.kind = FailureKind.KILLED  # a driver's fault passes, a source's does not
                 raise
         on_frames(segment.frame_count)
-        return EncodedSegment.read(segment, path, video, finished.seconds), finished.damage
+        encoded = EncodedSegment.read(segment, path, video, finished.seconds)
+        self._refuse_others(segment, others, encoded.size, picture)
+        return encoded, finished.damage
+
+    def _refuse_others(
+        self,
+        segment: Segment,
+        others: Reconfigured,
+        size: tuple[int, int] | None,
+        picture: Picture,
+    ) -> None:
+        """Notice pictures that are not as planned. Raises PictureChanged, VerificationError."""
+        found = others.what or (f"{size[0]}x{size[1]}" if size != picture.size and size else None)
+        if found is None:
+            return
+        if not self.chunk.source.video.shapes:
+            raise PictureChanged
+        raise VerificationError(
+            f"frames {segment.first_frame} to {segment.end_frame - 1}: a picture is {found}, which"
+            " is not what decoding the whole video gave"
+        )
 
     def _decode_again(self, segment: Segment) -> Decoded:
         """What decoding from the start of the file gives, up to the segment's end."""
@@ -260,7 +293,7 @@ class EncodeOnce:
         )
         what = f"decoding frames {segment.first_frame} to {segment.end_frame - 1} again"
         try:
-            with alone_if_large(video.width * video.height):
+            with alone_if_large(video.largest_picture):
                 return decoded_times(command, what, self.job.reading.run)
         except FfmpegError as error:
             if not error.kind.is_clips_own:

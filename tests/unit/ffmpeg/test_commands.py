@@ -54,7 +54,7 @@ def test_the_whole_encode_command(video: VideoFacts) -> None:
     )
     assert command == [
         "FFMPEG", "-hide_banner", "-nostdin", "-y", "-nostats",
-        "-loglevel", "repeat+level+warning", "-progress", "pipe:1", "-stats_period", "0.5",
+        "-loglevel", "repeat+level+info", "-progress", "pipe:1", "-stats_period", "0.5",
         "-threads", "2", "-noaccurate_seek", "-seek_timestamp", "1", "-ss", "1.377500",
         "-protocol_whitelist", "file", "-format_whitelist", DEMUXERS,
         "-copyts", "-i", "file:-odd:%d name.mp4",

@@ -44,3 +44,16 @@ def test_a_flood_of_messages_is_bounded() -> None:
     finished = process.run(["sh", "-c", "seq 1 100000 >&2"], what="a flood")
     assert finished.stderr.splitlines()[-1] == "100000"
     assert len(finished.stderr) < 1000
+
+
+def test_news_and_metadata_tell_no_failure() -> None:
+    """A title is not why ffmpeg failed, whatever it says, over however many lines."""
+    said = (
+        "[info] Input #0, mov, from 'x': \n  Metadata:\n"
+        "    title : No space left on device\n          : Cannot allocate memory\n"
+        "[in#0] [error] Invalid data found when processing input\n"
+    )
+    with pytest.raises(FfmpegError) as caught:
+        process.run(["sh", "-c", f'printf %s "{said}" >&2; exit 1'], what="it")
+    assert caught.value.kind is FailureKind.BAD_INPUT
+    assert caught.value.message.endswith("Invalid data found when processing input")
