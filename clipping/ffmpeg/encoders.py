@@ -138,8 +138,8 @@ _MOST_TICKS = 2**29  # a quarter of what the filter takes
 def _h264_clock(rate: Fraction) -> str:
     """A frame takes two ticks of the clock, one a field (ITU-T H.264, E.2.1).
 
-    `fixed_frame_rate_flag` stays as it is, 0 from x264 and OpenH264: a clip may lack frames that
-    its source has lost.
+    `fixed_frame_rate_flag` stays the encoder's, 0 from x264 and OpenH264: a clip may lack frames
+    that its source has lost, and the filter refuses to change the flag without an HRD.
     """
     largest = max(rate.numerator, rate.denominator)
     if largest > _MOST_TICKS:

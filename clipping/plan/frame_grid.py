@@ -58,16 +58,16 @@ def frame_grid(
 def _candidates(
     declared: Sequence[Fraction | None], steps: Sequence[int], time_base: Fraction
 ) -> Iterator[Fraction]:
-    """Rates that are likely before the timestamps are asked."""
-    for rate in declared:
-        if rate is not None and rate > 0:
-            usual = _usual(rate)
-            if usual is not None:
-                yield usual
-            if rate != usual:
-                yield rate
+    """Rates that are likely before the timestamps are asked.
+
+    What a header declares may be an average of what it holds: a usual rate is the better guess.
+    """
+    rates = [rate for rate in declared if rate is not None and rate > 0]
+    usual = [_usual(rate) for rate in rates]
+    yield from (rate for rate in usual if rate is not None)
     if min(steps) == max(steps):
         yield 1 / (steps[0] * time_base)
+    yield from (rate for rate, known in zip(rates, usual, strict=True) if rate != known)
 
 
 def _usual(rate: Fraction) -> Fraction | None:

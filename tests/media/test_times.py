@@ -13,7 +13,6 @@ import pytest
 from clipping.config.execution import Execution
 from clipping.models import ClipRecord
 from tests.media.conftest import Made, Make, assert_exact
-from tests.support.boxes import picture_clock, video_track
 from tests.support.media import (
     RATE,
     Numbered,
@@ -26,6 +25,7 @@ from tests.support.media import (
     read_numbers,
     steady,
 )
+from tests.support.track_boxes import picture_clock, video_track
 
 B_FRAMES = {"bf": "3", "x264-params": "b-adapt=0:b-pyramid=normal"}
 
