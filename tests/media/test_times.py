@@ -25,7 +25,7 @@ from tests.support.media import (
     read_numbers,
     steady,
 )
-from tests.support.mp4_track import picture_clock, video_track
+from tests.support.track_boxes import picture_clock, video_track
 
 B_FRAMES = {"bf": "3", "x264-params": "b-adapt=0:b-pyramid=normal"}
 
