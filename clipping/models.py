@@ -77,13 +77,17 @@ class SourceFile(Value):
 
 
 class AudioTrack(Value):
-    """One audio stream: absolute stream index, codec name, rate in Hz, channels."""
+    """One audio stream: absolute stream index, codec name, rate in Hz, channels.
+
+    is_edited: whether its edit list has several parts.
+    """
 
     stream: int
     codec: str
     sample_rate: int
     channels: int
     language: str | None = None
+    is_edited: bool = Field(default=False, exclude_if=lambda is_edited: not is_edited)
 
 
 class VideoFacts(Value):
@@ -95,6 +99,7 @@ class VideoFacts(Value):
     frame_count: presented frames, counted; duration: seconds, first start to last end.
     gap_pts: how much of that is in gaps of more than an hour without a frame.
     in_order: whether frames are decoded in the order of their timestamps, but for reordering.
+    is_edited: whether its edit list has several parts (MP4, QuickTime).
     bit_rate: of the video in bit/s; bit_rate_estimated: from file size and duration.
     seeks_exactly: whether a seek lands on the keyframe asked for (records made before it had
     that name call it `tidy_seek`).
@@ -129,6 +134,7 @@ class VideoFacts(Value):
     nominal_duration: int
     gap_pts: int = Field(default=0, exclude_if=lambda pts: pts == 0)
     in_order: bool = Field(default=True, exclude_if=lambda in_order: in_order)
+    is_edited: bool = Field(default=False, exclude_if=lambda is_edited: not is_edited)
     index: str
     seekable: bool
     seeks_exactly: bool = Field(validation_alias=AliasChoices("seeks_exactly", "tidy_seek"))

@@ -92,8 +92,8 @@ def open_sound(
 ) -> Generator[Sound | None]:
     """The first audio track within spans of absolute times in seconds; None if there is none.
 
-    Copied where MP4 may hold the codec and `copy` is on, else encoded to AAC once for the whole
-    stretch.
+    Copied where MP4 may hold the codec, `copy` is on and its edit list has one part at most (what
+    a decoder needs before a part is not presented), else encoded to AAC once for the whole stretch.
     Raises FfmpegError if it can be neither.
     """
     if not source.audio:
@@ -102,7 +102,7 @@ def open_sound(
     track = source.audio[0]
     opened: list[Any] = []
     try:
-        if copy and track.codec in COPYABLE:
+        if copy and track.codec in COPYABLE and not track.is_edited:
             container = _open_again(reading)
             opened.append(container)
             yield _copied(source, track, container, _with_margin(spans))
@@ -110,7 +110,8 @@ def open_sound(
             start, end = min(a for a, _ in spans), max(b for _, b in spans)
             path = scratch / "sound.mp4"
             origin = max(start - _MARGIN, Fraction(0)) if start >= 0 else start
-            seek = origin - _MARGIN if source.video.seekable else None
+            may_seek = source.video.seekable and not track.is_edited
+            seek = origin - _MARGIN if may_seek else None
             first = source.video.first_pts * source.video.time_base
             command = audio_command(
                 binary,
@@ -120,6 +121,7 @@ def open_sound(
                 end=end,
                 seek=seek if seek is not None and seek > first else None,
                 has_gaps=source.video.gap_pts > 0,
+                is_edited=track.is_edited,
                 bit_rate=96_000 * max(1, min(2, track.channels)),
                 output=str(path),
             )
@@ -234,6 +236,8 @@ _FRAME_SIZES = (1024, 2048, 1152, 576, 960, 1536, 4096, 4608, 120, 240, 480, 192
 
 
 def _encoded(track: AudioTrack, container: Any, origin: Fraction) -> Sound | None:
+    if not container.streams.audio:  # the track ends before
+        return None
     stream = container.streams.audio[0]
     rate: int = stream.codec_context.sample_rate
     time_base = Fraction(stream.time_base)

@@ -8,7 +8,7 @@ start in mid-GOP, hidden frames, no timestamps), the whole file is decoded for i
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from itertools import accumulate, islice
@@ -23,6 +23,7 @@ from clipping.ffmpeg import process
 from clipping.ffmpeg.commands import decode_command, trial_command
 from clipping.ffmpeg.failures import last_words
 from clipping.ffmpeg.showinfo import Decoded
+from clipping.media.edits import edited_streams
 from clipping.models import AudioTrack, Source, SourceFile, VideoFacts
 from clipping.plan.frame_times import FrameTimes
 from clipping.storage.source import Reading
@@ -52,15 +53,19 @@ def probe(reading: Reading, binary: str) -> tuple[Source, FrameTimes]:
     try:
         with reading.container() as container:
             stream = _first_video(container, file)
+            edited = edited_streams(reading, container, stream)
             header = _header(container, stream)
-            audio = tuple(_audio_tracks(container))
+            header["is_edited"] = stream.index in edited
+            audio = tuple(_audio_tracks(container, edited))
             packets = _packets(reading, container, stream)
         if packets.encrypted:
             raise SourceError(f"{file.key}: the video is encrypted (DRM)")
     except av.error.FFmpegError as error:
         raise _unreadable(file, error) from None
     trial, is_damaged = _trial(reading, header["stream"], binary)
-    trusted = _agree(packets, trial, header["time_base"], is_damaged=is_damaged)
+    trusted = None
+    if not header["is_edited"]:
+        trusted = _agree(packets, trial, header["time_base"], is_damaged=is_damaged)
     times, whole = _times(reading, header, packets, trusted, binary)
     _refuse_eternity(file, times)
     video = _facts(header, packets, trial, times, whole)
@@ -214,7 +219,7 @@ def _rate(rate: Any) -> Fraction | None:
     return Fraction(rate) if rate else None
 
 
-def _audio_tracks(container: Any) -> Iterable[AudioTrack]:
+def _audio_tracks(container: Any, edited: Container[int]) -> Iterable[AudioTrack]:
     for stream in container.streams.audio:
         context = stream.codec_context
         if context is None or not context.sample_rate:
@@ -225,6 +230,7 @@ def _audio_tracks(container: Any) -> Iterable[AudioTrack]:
             sample_rate=context.sample_rate,
             channels=context.channels,
             language=stream.language,
+            is_edited=stream.index in edited,
         )
 
 
@@ -285,7 +291,7 @@ def _times(
     """The frame times, and what decoding the whole source told, where that was needed for them."""
     file = reading.file
     time_base: Fraction = header["time_base"]
-    if packets.jump * time_base > 1:
+    if packets.jump * time_base > 1 and not header["is_edited"]:
         seconds = float(packets.jump * time_base)
         raise SourceError(
             f"{file.key}: timestamps jump back by {seconds:.3f} s in mid-file (joined recordings?);"
@@ -344,7 +350,7 @@ def _facts(
         index="packets" if whole is None else "decoded",
         # Without timestamps of its own, a file can only be decoded from its start.
         seekable=packets.untimed * 2 < len(packets.pts) or packets.untimed == 0,
-        seeks_exactly=header["container"].startswith(_TIDY),
+        seeks_exactly=header["container"].startswith(_TIDY) and not header["is_edited"],
     )
 
 

@@ -40,12 +40,24 @@ class Reading:
 
     def head(self, size: int) -> bytes:
         """The first bytes. Raises SourceError."""
+        return self.part(0, size)
+
+    @property
+    def size(self) -> int:
+        """How many bytes there are to read."""
         if self.blocks is not None:
-            return self.blocks.read_all(0, size)
+            return self.blocks.size
+        return os.path.getsize(self.url.removeprefix("file:"))
+
+    def part(self, start: int, end: int) -> bytes:
+        """Bytes from `start` up to `end` or the end of the file. Raises SourceError."""
+        if self.blocks is not None:
+            return self.blocks.read_all(start, end)
         path, key = self.url.removeprefix("file:"), self.file.key
         try:
             with open(path, "rb") as stream:
-                return stream.read(size)
+                stream.seek(start)
+                return stream.read(end - start)
         except FileNotFoundError:
             message = f"{key}: {path} cannot be seen from node {os.uname().nodename}"
             raise SourceError(message, FailureKind.NOT_FOUND) from None
