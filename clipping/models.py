@@ -23,11 +23,13 @@ __all__ = [
     "ClipStatus",
     "Failure",
     "ProbedSource",
+    "ProbedStretch",
     "Source",
     "SourceFile",
     "SourceRecord",
     "SourceStatus",
     "Span",
+    "Stretch",
     "VideoFacts",
 ]
 
@@ -160,13 +162,42 @@ class VideoFacts(Value):
         return self.color_transfer in ("smpte2084", "arib-std-b67")
 
 
+class Stretch(Value):
+    """One of several recordings in a file, each with a clock of its own.
+
+    number: of the recording in the file, from 0; ranges: the bytes of the file that are read as a
+    file of its own, one after the other.
+    start, first_frame: where it begins, in seconds and frames, when they are laid end to end.
+    first_pts, end_pts: of its own clock, from the first frame's start to the last one's end.
+    """
+
+    number: int
+    ranges: tuple[tuple[int, int], ...]
+    start: Fraction
+    first_frame: int
+    frame_count: int
+    first_pts: int
+    end_pts: int
+    time_base: Fraction
+
+    @property
+    def duration(self) -> Fraction:
+        """Seconds that it lasts."""
+        return (self.end_pts - self.first_pts) * self.time_base
+
+
 class Source(Value):
-    """One input video that can be clipped."""
+    """One input video that can be clipped.
+
+    stretches: its recordings, if its clock jumps; `video` and `audio` are then the first one's,
+    with the duration and the frames of all.
+    """
 
     file: SourceFile
     video: VideoFacts
     audio: tuple[AudioTrack, ...]
     warnings: tuple[str, ...] = ()
+    stretches: tuple[Stretch, ...] = Field(default=(), exclude_if=lambda found: not found)
 
 
 class Span(Value):
@@ -183,6 +214,8 @@ class Clip(Value):
     start_pts: PTS of its first frame; end_pts: where its last frame's display ends.
     count: above 1 if it stands for that many consecutive clips in which no frame lies. `number` is
     then the first one's, and `span` goes to the end of the last one.
+    stretch: number of the recording that it lies in, by whose clock its PTS are, if there are
+    several in the file.
     """
 
     id: str
@@ -193,6 +226,7 @@ class Clip(Value):
     end_frame: int
     start_pts: int
     end_pts: int
+    stretch: int | None = Field(default=None, exclude_if=lambda number: number is None)
 
     @property
     def frame_count(self) -> int:
@@ -208,6 +242,8 @@ class Chunk(Value):
     keyframes: the source's keyframe PTS that matter here, the last one before the first
     frame included.
     repeated: packed PTS of the frames that are left out, since one with that PTS is there.
+    stretch: the recording that it lies in, if there are several in the file; `source` is then that
+    of the recording, and PTS are by its clock.
     """
 
     source: Source
@@ -217,6 +253,7 @@ class Chunk(Value):
     frame_pts: str
     keyframes: str
     repeated: str = ""
+    stretch: Stretch | None = Field(default=None, exclude_if=lambda stretch: stretch is None)
 
     @property
     def name(self) -> str:
@@ -340,8 +377,21 @@ class SourceRecord(Value):
     ffmpeg_version: str | None = None
 
 
+class ProbedStretch(Value):
+    """A recording of a source, with the facts and the times of its frames."""
+
+    stretch: Stretch
+    source: Source
+    frame_pts: str
+    keyframes: str
+    repeated: str = ""
+
+
 class ProbedSource(Value):
-    """What a probe task gives back: a source with its chunks' plan, or why there is none."""
+    """What a probe task gives back: a source with its chunks' plan, or why there is none.
+
+    stretches: its recordings, if its clock jumps; they hold the times of the frames then.
+    """
 
     file: SourceFile
     source: Source | None = None
@@ -349,3 +399,4 @@ class ProbedSource(Value):
     frame_pts: str = ""
     keyframes: str = ""
     repeated: str = ""
+    stretches: tuple[ProbedStretch, ...] = ()

@@ -46,6 +46,7 @@ def clip_json(source: Source, record: ClipRecord, recipe_digest: str, ffmpeg_ver
         "end_frame": clip.end_frame,
         "start_pts": record.start_pts,
         "end_pts": clip.end_pts,
+        **({} if clip.stretch is None else {"stretch": clip.stretch}),
         "damaged_frames": record.damaged_frames,
         "time_base": str(video.time_base),
         "codec_source": video.codec,

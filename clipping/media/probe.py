@@ -23,9 +23,11 @@ from clipping.ffmpeg import process
 from clipping.ffmpeg.commands import decode_command, trial_command
 from clipping.ffmpeg.failures import last_words
 from clipping.ffmpeg.showinfo import Decoded
+from clipping.media.clock_jumps import ClockJumps, JoinedError
 from clipping.media.edits import edited_streams
 from clipping.models import AudioTrack, Source, SourceFile, VideoFacts
 from clipping.plan.frame_times import FrameTimes
+from clipping.storage.seams import Place
 from clipping.storage.source import Reading
 from clipping.wording import count
 
@@ -46,7 +48,8 @@ _REORDERED = 32
 def probe(reading: Reading, binary: str) -> tuple[Source, FrameTimes]:
     """Learn a source's facts and its frame times.
 
-    Raises SourceError, with a reason for a person, if it is not a playable video.
+    Raises SourceError, with a reason for a person, if it is not a playable video, and JoinedError
+    if it is several, one behind the other.
     """
     file = reading.file
     _refuse_hopeless(reading)
@@ -62,6 +65,8 @@ def probe(reading: Reading, binary: str) -> tuple[Source, FrameTimes]:
             raise SourceError(f"{file.key}: the video is encrypted (DRM)")
     except av.error.FFmpegError as error:
         raise _unreadable(file, error) from None
+    if packets.clocks:
+        raise JoinedError(f"{file.key}: several recordings joined in one file", packets.clocks)
     trial, is_damaged = _trial(reading, header["stream"], binary)
     trusted = None
     if not header["is_edited"]:
@@ -89,6 +94,7 @@ class _Packets:
     size: int = 0
     starts_with_key: bool = False
     jump: int = 0
+    clocks: tuple[Place, ...] = ()
     encrypted: bool = False
     broke_off: str | None = None
 
@@ -159,12 +165,14 @@ def _read_packets(container: Any, stream: Any) -> _Packets:
         if other.index != stream.index:
             other.discard = Discard.all
     found = _Packets()
+    jumps = ClockJumps(container.format.name, Fraction(stream.time_base))
     previous_dts: int | None = None
     try:
         for packet in container.demux(stream):
             if packet.size == 0:
                 continue
             found.size += packet.size
+            jumps.see(packet.dts, packet.pos)
             if not found.pts and not found.untimed and not found.hidden:
                 found.starts_with_key = packet.is_keyframe
                 found.encrypted = packet.has_sidedata("encryption_info")
@@ -186,6 +194,7 @@ def _read_packets(container: Any, stream: Any) -> _Packets:
     except (av.error.FFmpegError, IndexError) as error:
         # IndexError: PyAV meets a stream that appears in mid-file.
         found.broke_off = str(error)
+    found.clocks = jumps.places
     return found
 
 
