@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
@@ -15,6 +16,8 @@ __all__ = ["ClockJumps", "JoinedError"]
 # Containers without header and index, whose recordings can be told apart by their bytes.
 _JOINABLE = ("mpegts", "mpeg")
 _BACK = 1  # seconds
+_PAUSE = 10  # seconds: what ffmpeg takes for a jump in a transport stream
+_MOST_LOOKED_AT = 100
 # Video packets that a clock goes on for; what lasts shorter is a wrong timestamp, or damage.
 _FOR_GOOD = 8
 
@@ -34,15 +37,17 @@ class JoinedError(SourceError):
 class ClockJumps:
     """Watches the decoding times of a video's packets.
 
-    A step back is a jump, and one forward of more than an hour: a clock of 33 bits cannot tell one
-    from the other.
+    A step back of more than a second is a jump, and one forward of more than an hour: a clock of 33
+    bits cannot tell one from the other. A smaller one may also be a loss, or a pause.
     """
 
     container: str
     time_base: Fraction
-    _places: list[Place] = field(default_factory=list[Place])
+    _sure: list[Place] = field(default_factory=list[Place])
+    _perhaps: list[Place] = field(default_factory=list[Place])
     _last: tuple[int, int | None] | None = None
     _since: int = _FOR_GOOD
+    _was_sure: bool = False
     _is_wild: bool = False
 
     def see(self, dts: int | None, position: int | None) -> None:
@@ -50,17 +55,32 @@ class ClockJumps:
         if dts is None or self.container not in _JOINABLE:
             return
         if self._last is not None:
-            before, place = self._last
-            step = (dts - before) * self.time_base
-            if step < -_BACK or step > LONGEST_STEP:
-                self._is_wild |= self._since < _FOR_GOOD or place is None or position is None
-                if not self._is_wild and place is not None and position is not None:
-                    self._places.append(Place(place, position, before, dts))
-                self._since = 0
+            self._step(*self._last, dts, position)
         self._since += 1
         self._last = (dts, position)
 
-    @property
-    def places(self) -> tuple[Place, ...]:
-        """Where another clock begins; none if the times are too wild for that."""
-        return () if self._is_wild else tuple(self._places)
+    def _step(self, before: int, place: int | None, dts: int, position: int | None) -> None:
+        step = (dts - before) * self.time_base
+        is_sure = step < -_BACK or step > LONGEST_STEP
+        if not is_sure and 0 <= step <= _PAUSE:
+            return
+        found = None
+        if place is not None and position is not None:
+            found = Place(place, position, before, dts)
+        restless = self._since < _FOR_GOOD
+        self._is_wild |= (is_sure and found is None) or (restless and (is_sure or self._was_sure))
+        if found is not None and is_sure:
+            self._sure.append(found)
+        elif found is not None and len(self._perhaps) < _MOST_LOOKED_AT:
+            self._perhaps.append(found)
+        self._since, self._was_sure = 0, is_sure
+
+    def places(self, is_join: Callable[[Place], bool]) -> tuple[Place, ...]:
+        """Where another clock begins; none if the times are too wild for that.
+
+        is_join: whether bytes show that another recording begins at a place.
+        """
+        if self._is_wild:
+            return ()
+        shown = [p for p in self._perhaps if self.container == "mpegts" and is_join(p)]
+        return tuple(sorted([*self._sure, *shown], key=lambda p: p.at))

@@ -11,6 +11,7 @@ from bisect import bisect_right
 from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
+from functools import partial
 from itertools import accumulate, islice
 from typing import Any
 
@@ -27,7 +28,7 @@ from clipping.media.clock_jumps import ClockJumps, JoinedError
 from clipping.media.edits import edited_streams
 from clipping.models import AudioTrack, Source, SourceFile, VideoFacts
 from clipping.plan.frame_times import FrameTimes
-from clipping.storage.seams import Place
+from clipping.storage.seams import begins_anew
 from clipping.storage.source import Reading
 from clipping.wording import count
 
@@ -65,8 +66,8 @@ def probe(reading: Reading, binary: str) -> tuple[Source, FrameTimes]:
             raise SourceError(f"{file.key}: the video is encrypted (DRM)")
     except av.error.FFmpegError as error:
         raise _unreadable(file, error) from None
-    if packets.clocks:
-        raise JoinedError(f"{file.key}: several recordings joined in one file", packets.clocks)
+    if packets.jumps and (places := packets.jumps.places(partial(begins_anew, reading.part))):
+        raise JoinedError(f"{file.key}: several recordings joined in one file", places)
     trial, is_damaged = _trial(reading, header["stream"], binary)
     trusted = None
     if not header["is_edited"]:
@@ -94,7 +95,7 @@ class _Packets:
     size: int = 0
     starts_with_key: bool = False
     jump: int = 0
-    clocks: tuple[Place, ...] = ()
+    jumps: ClockJumps | None = None
     encrypted: bool = False
     broke_off: str | None = None
 
@@ -164,8 +165,8 @@ def _read_packets(container: Any, stream: Any) -> _Packets:
     for other in container.streams:
         if other.index != stream.index:
             other.discard = Discard.all
-    found = _Packets()
     jumps = ClockJumps(container.format.name, Fraction(stream.time_base))
+    found = _Packets(jumps=jumps)
     previous_dts: int | None = None
     try:
         for packet in container.demux(stream):
@@ -194,7 +195,6 @@ def _read_packets(container: Any, stream: Any) -> _Packets:
     except (av.error.FFmpegError, IndexError) as error:
         # IndexError: PyAV meets a stream that appears in mid-file.
         found.broke_off = str(error)
-    found.clocks = jumps.places
     return found
 
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import takewhile
 
-__all__ = ["Place", "part_ranges"]
+__all__ = ["Place", "begins_anew", "part_ranges"]
 
 # Gives bytes [start, end) of a file, perhaps fewer.
 Read = Callable[[int, int], bytes]
@@ -18,7 +19,8 @@ Read = Callable[[int, int], bytes]
 _WRAP = 1 << 33
 _SYNC = 0x47
 _SIZES = (188, 192, 204)  # plain, with a time before each packet (M2TS), with a checksum behind
-_TABLES = {0, 1, 16, 17, 18, 20, 0x1FFF}  # PAT, CAT, NIT, SDT, EIT, TDT, and what is empty
+_EMPTY = 0x1FFF
+_TABLES = {0, 1, 16, 17, 18, 20, _EMPTY}  # PAT, CAT, NIT, SDT, EIT, TDT
 _PACKS = b"\0\0\1\xba"
 _LOOKED_BACK = 4 * 1024 * 1024
 _MOST_BETWEEN = 64 * 1024 * 1024
@@ -63,38 +65,85 @@ def _apart(a: int, b: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class _Packet:
-    """A packet of a transport stream; offset: of the packet with what is before it."""
+    """A packet of a transport stream.
+
+    offset: of the packet with what is before it; counter: of its PID, None if it does not count.
+    """
 
     offset: int
     pid: int
     starts: bool
+    counter: int | None
     payload: bytes
 
 
 def _transport_seam(read: Read, place: Place) -> tuple[int, tuple[tuple[int, int], ...]]:
     """Where a new recording begins, and byte ranges of the tables that it lacks there."""
+    packets, size = _between(read, place)
+    if not packets:
+        return place.at, ()
+    first = _first_of_new(packets, place)
+    start = packets[first].offset
+    if _begins_with_tables(packets[first:]):
+        return start, ()
+    return start, _tables_before(read, start, size)
+
+
+def begins_anew(read: Read, place: Place) -> bool:
+    """Whether another recording begins where a transport stream's clock makes a small step.
+
+    Its tables come first, and the counters of its packets do not go on from those before. Where
+    packets were lost, the tables hardly come first; where a clock jumps in one recording, counters
+    go on.
+    """
+    packets, _ = _between(read, place)
+    if not packets:
+        return False
+    first = _first_of_new(packets, place)
+    if not _begins_with_tables(packets[first:]):
+        return False
+    counters: dict[int, int] = {}
+    for i, packet in enumerate(packets):
+        if packet.counter is None:
+            continue
+        before = counters.get(packet.pid)
+        if i >= first and before is not None and packet.counter != (before + 1) % 16:
+            return True
+        counters[packet.pid] = packet.counter
+    return False
+
+
+def _between(read: Read, place: Place) -> tuple[list[_Packet], int]:
+    """The packets from the last one of the old clock's video to the first of the new one's.
+
+    And their size; none if they are not there.
+    """
     content = read(place.before, min(place.at, place.before + _MOST_BETWEEN) + 3 * 204)
     size, lead = _packet_size(content)
     if not size:
-        return place.at, ()
-    packets = [p for p in _packets(content, place.before, size, lead) if p.offset <= place.at]
+        return [], 0
+    found = _packets(content, place.before, size, lead)
+    return [p for p in found if p.offset <= place.at], size
+
+
+def _first_of_new(packets: list[_Packet], place: Place) -> int:
+    """Number of the packet that another recording begins with, its tables included."""
     # The sound of a recording may come before its pictures.
     first = next((i for i, p in enumerate(packets) if _is_of_new(p, place)), len(packets) - 1)
     tables = _TABLES | _maps(packets[:first])
     while first > 0 and packets[first - 1].pid in tables:
         first -= 1
-    start = packets[first].offset
-    for packet in packets[first:]:
-        if packet.pid == 0:
-            return start, ()
-        if packet.pid not in tables:
-            break
-    return start, _tables_before(read, start, size, lead)
+    return first
 
 
-def _tables_before(read: Read, start: int, size: int, lead: int) -> tuple[tuple[int, int], ...]:
+def _begins_with_tables(packets: list[_Packet]) -> bool:
+    tables = _TABLES | _maps(packets)
+    leading = takewhile(lambda packet: packet.pid in tables, packets)
+    return any(packet.pid == 0 for packet in leading)
+
+
+def _tables_before(read: Read, start: int, size: int) -> tuple[tuple[int, int], ...]:
     """Byte ranges of the last PAT before a place, and of the maps of programs that it names."""
-    del lead  # found anew: the place to begin at is not the same
     origin = max(0, start - _LOOKED_BACK)
     content = read(origin, start)
     _, lead = _packet_size(content)
@@ -133,7 +182,8 @@ def _packets(content: bytes, origin: int, size: int, lead: int) -> Iterator[_Pac
         skipped = 4 + (1 + packet[4] if control & 2 else 0)
         payload = packet[skipped:] if control & 1 else b""
         pid = int.from_bytes(packet[1:3], "big") & 0x1FFF
-        yield _Packet(origin + at, pid, bool(packet[1] & 0x40), payload)
+        counter = packet[3] & 15 if control & 1 and pid != _EMPTY else None
+        yield _Packet(origin + at, pid, bool(packet[1] & 0x40), counter, payload)
 
 
 def _is_of_new(packet: _Packet, place: Place) -> bool:

@@ -5,6 +5,8 @@ Frames bear numbers that go on from one recording to the next; the sound of each
 
 from __future__ import annotations
 
+import json
+import random
 import shutil
 from collections.abc import Sequence
 from fractions import Fraction
@@ -14,8 +16,12 @@ import av
 import pytest
 
 from clipping.config.execution import Execution
+from clipping.config.recipe import Recipe
+from clipping.config.run_config import RunConfig
 from clipping.models import ClipStatus, ProbedSource
 from clipping.run.chunk import probe_file
+from clipping.run.dry_run import describe
+from clipping.storage import object_store
 from clipping.storage.discover import find_sources
 from tests.media.conftest import Made, Make
 from tests.support.media import (
@@ -113,6 +119,8 @@ def assert_sound(made: Made, lengths: Sequence[int], tolerance: int = 2) -> None
 JOINS: dict[str, list[tuple[int, float]]] = {
     "back": [(100, 0), (75, 0)],
     "back by minutes": [(60, 400), (75, 5)],
+    "back by less than a second": [(60, 5), (50, 6.6)],
+    "forward by minutes": [(60, 0), (75, 100)],
     "forward by hours": [(60, 0), (75, 20_000)],
     "three": [(60, 100), (50, 50), (75, 0)],
     "over the end of the clock": [(75, float(WRAP) - 3.4), (60, 1000)],
@@ -167,14 +175,16 @@ def test_a_recording_that_begins_without_its_tables(make: Make, tmp_path: Path) 
     first, second = (recording(tmp_path, 100, n * 100, 0) for n in range(2))
     content = second.read_bytes()
     packets = [content[at : at + 188] for at in range(0, len(content), 188)]
-    tables = {0, 17, 4096}
-    kept = [p for p in packets if int.from_bytes(p[1:3], "big") & 0x1FFF not in tables]
-    second.write_bytes(b"".join(kept[len(kept) // 5 :]))
+    is_table = [int.from_bytes(p[1:3], "big") & 0x1FFF in (0, 17, 4096) for p in packets]
+    kept = [p for p, table in zip(packets, is_table, strict=True) if not table]
+    begun = b"".join(kept[len(kept) // 5 :])
+    second.write_bytes(b"".join(packets[:3]) + begun)
+    alone = [n for _, n in read_numbers(second)]
+    assert 100 < alone[0] <= 150
+    second.write_bytes(begun)
     made = make(joined(tmp_path / "joined.ts", [first, second]), clip_len_s=1, clip_stride_s=1)
     shown = [n for c in made.clips for _, n in read_numbers(Path(c.location or ""))]
-    assert shown[:100] == list(range(100))
-    assert shown[100] in (125, 150)
-    assert shown[100:] == list(range(shown[100], 200))
+    assert shown == [*range(100), *alone]
 
 
 def test_overlapping_clips_and_a_limit(make: Make, tmp_path: Path) -> None:
@@ -204,6 +214,77 @@ def test_a_recording_that_is_no_video_is_left_out(make: Make, tmp_path: Path) ->
     assert [c.frames for c in made.clips] == [25, 25, 25]
     (warning,) = made.source.warnings
     assert warning.startswith("recording 2 of 2 in it is left out: ")
+
+
+def test_a_pause_is_no_seam(make: Make, tmp_path: Path) -> None:
+    """Where one recording's frames stay away for a while, its clock tells how long."""
+    whole = recording(tmp_path, 100, 0, 0)
+    paused = tmp_path / "paused.ts"
+    later = ":".join(f"{x}='if(gte(N,50),{x.upper()}+20/TB,{x.upper()})'" for x in ("pts", "dts"))
+    ffmpeg("-i", whole, "-map", "0:v", "-c", "copy", "-bsf:v", f"setts={later}", paused)
+    made = make(paused, clip_len_s=1, clip_stride_s=1)
+    assert not made.source.stretches
+    assert [c.clip.count for c in made.clips] == [1, 1, 20, 1, 1]
+
+
+def test_damage_is_found_in_the_recording_that_has_it(make: Make, tmp_path: Path) -> None:
+    """And nowhere else, though the other one has frames of the same timestamps."""
+    first, second = (recording(tmp_path, 75, n * 75, 0) for n in range(2))
+    content = bytearray(second.read_bytes())
+    pictures = [
+        at for at in range(0, len(content), 188)
+        if int.from_bytes(content[at + 1 : at + 3], "big") == 256
+    ]  # fmt: skip
+    for at in pictures[len(pictures) // 2 :][:12]:
+        content[at + 20 : at + 188] = random.Random(at).randbytes(168)
+    second.write_bytes(content)
+    video = joined(tmp_path / "joined.ts", [first, second])
+    made = make(video, clip_len_s=1, clip_stride_s=1, max_damage=1.0)
+    damaged = {c.clip.number for c in made.clips if c.damaged_frames}
+    assert damaged
+    assert damaged <= {3, 4, 5}
+
+
+def test_a_remote_file_has_the_recordings_of_a_local_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Read by ranges."""
+    parts = [recording(tmp_path, 75, n * 75, 0) for n in range(2)]
+    video = joined(tmp_path / "joined.ts", parts)
+    content = video.read_bytes()
+
+    def fetch(_address: str, start: int, end: int, _size: int) -> bytes:
+        return content[start:end]
+
+    monkeypatch.setattr(object_store, "fetch", fetch)
+    file = find_sources([str(video)], Execution().extensions).sources[0]
+    stored = file.model_copy(update={"uri": "s3://bucket/joined.ts"})
+    assert len(probed(video).stretches) == 2
+    assert probe_file(stored, Execution()).stretches == tuple(
+        p.model_copy(update={"source": p.source.model_copy(update={"file": stored})})
+        for p in probed(video).stretches
+    )
+
+
+def test_a_dry_run_and_the_records_tell_it(make: Make, tmp_path: Path) -> None:
+    """What a dry run foresees is made; a clip's JSON names its recording."""
+    videos = tmp_path / "videos"
+    videos.mkdir()
+    parts = [recording(tmp_path, 75, n * 75, 0) for n in range(2)]
+    video = joined(videos / "joined.ts", parts)
+    recipe = Recipe(clip_len_s=2, clip_stride_s=2, min_clip_length_s=0)
+    config = RunConfig(recipe, Execution(), (str(videos),), str(tmp_path / "out"))
+    lines = "\n".join(describe(config))
+    assert "4 clips" in lines
+    assert "2 recordings laid end to end" in lines
+    made = make(video, clip_len_s=2, clip_stride_s=2)
+    told = [
+        json.loads((tmp_path / "out" / "metas" / "v0" / f"{c.clip.id}.json").read_text())
+        for c in made.clips
+    ]
+    assert [t["stretch"] for t in told] == [0, 0, 1, 1]
+    assert [t["duration_span"] for t in told] == [[0, 2], [2, 3], [3, 5], [5, 6]]
+    assert told[2]["start_pts"] == told[0]["start_pts"]
 
 
 def test_a_clock_that_wraps_is_no_seam(make: Make, tmp_path: Path) -> None:
