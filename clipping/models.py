@@ -169,6 +169,7 @@ class Stretch(Value):
     file of its own, one after the other.
     start, first_frame: where it begins, in seconds and frames, when they are laid end to end.
     first_pts, end_pts: of its own clock, from the first frame's start to the last one's end.
+    width, height, codec: of its pictures.
     """
 
     number: int
@@ -179,6 +180,9 @@ class Stretch(Value):
     first_pts: int
     end_pts: int
     time_base: Fraction
+    width: int
+    height: int
+    codec: str
 
     @property
     def duration(self) -> Fraction:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, NamedTuple, Self
@@ -12,7 +12,15 @@ from typing import Any, NamedTuple, Self
 from clipping import __version__
 from clipping.dataset.clip_json import span_seconds
 from clipping.dataset.layout import clip_name
-from clipping.models import ClipRecord, ClipStatus, SourceFile, SourceRecord, VideoFacts
+from clipping.models import (
+    Clip,
+    ClipRecord,
+    ClipStatus,
+    SourceFile,
+    SourceRecord,
+    Stretch,
+    VideoFacts,
+)
 from clipping.storage.outputs import Output
 from clipping.storage.scratch import SweptFolder
 
@@ -132,6 +140,15 @@ class Origin:
     width: int = 0
     height: int = 0
     codec: str | None = None
+    stretches: tuple[Stretch, ...] = ()
+
+    @classmethod
+    def recorded(cls, file: SourceFile | SourceRecord, record: SourceRecord) -> Origin:
+        """Of a video that has a record, perhaps of several recordings in it."""
+        source = record.source
+        if source is None:
+            return cls.of(file, None)
+        return replace(cls.of(file, source.video), stretches=source.stretches)
 
     @classmethod
     def of(cls, file: SourceFile | SourceRecord, video: VideoFacts | None) -> Origin:
@@ -148,10 +165,15 @@ class Origin:
             video.codec,
         )
 
+    def facts_of(self, clip: Clip) -> Origin | Stretch:
+        """What holds the size and codec of the pictures that a clip is made of."""
+        return next((s for s in self.stretches if s.number == clip.stretch), self)
+
 
 def clip_row(record: ClipRecord, origin: Origin, digest: str) -> dict[str, Any]:
     """A clip as a row of the manifest."""
     clip, base = record.clip, origin.time_base
+    pictures = origin.facts_of(clip)
     start, end = span_seconds(clip.span)
     seconds = None if base is None else (clip.end_pts - record.start_pts) * base
     is_written = record.status is ClipStatus.WRITTEN
@@ -160,9 +182,9 @@ def clip_row(record: ClipRecord, origin: Origin, digest: str) -> dict[str, Any]:
         "source": origin.key,
         "source_uri": origin.uri,
         "source_fingerprint": origin.fingerprint,
-        "source_width": origin.width,
-        "source_height": origin.height,
-        "source_codec": origin.codec,
+        "source_width": pictures.width,
+        "source_height": pictures.height,
+        "source_codec": pictures.codec,
         "number": clip.number,
         "count": clip.count,
         "status": record.status.value,

@@ -68,6 +68,9 @@ def probe_stretches(reading: Reading, places: Sequence[Place], binary: str) -> P
             first_pts=times.first,
             end_pts=times.end,
             time_base=times.time_base,
+            width=source.video.width,
+            height=source.video.height,
+            codec=source.video.codec,
         )
         found.append(
             ProbedStretch(
