@@ -27,11 +27,13 @@ __all__ = [
     "FrameGrid",
     "PictureShape",
     "ProbedSource",
+    "ProbedStretch",
     "Source",
     "SourceFile",
     "SourceRecord",
     "SourceStatus",
     "Span",
+    "Stretch",
     "VideoFacts",
 ]
 
@@ -84,7 +86,8 @@ class AudioTrack(Value):
     """One audio stream: absolute stream index, codec name, rate in Hz, channels, ticks in seconds.
 
     layout: the channels in FFmpeg's words ("5.1", "2 channels (FL+FL)"); places: of each channel
-    ("FL"), "" where none is said. is_default: whether the file has a player take it.
+    ("FL"), "" where none is said. is_default: whether the file has a player take it. is_edited:
+    whether its edit list has several parts.
     """
 
     stream: int
@@ -96,6 +99,7 @@ class AudioTrack(Value):
     places: tuple[str, ...] = ()
     language: str | None = None
     is_default: bool = False
+    is_edited: bool = Field(default=False, exclude_if=lambda is_edited: not is_edited)
 
 
 class FrameGrid(Value):
@@ -155,6 +159,7 @@ class VideoFacts(Value):
     gap_pts: how much of that is in gaps of more than an hour without a frame.
     grid: the equal steps that its frames' times lie on, if they do.
     in_order: whether frames are decoded in the order of their timestamps, but for reordering.
+    is_edited: whether its edit list has several parts (MP4, QuickTime).
     bit_rate: of the video in bit/s; bit_rate_estimated: from file size and duration.
     is_late: whether pictures, or sound, begin so late that FFmpeg has to look longer for them.
     dolby_vision: profile and compatibility id, if it is that.
@@ -194,6 +199,7 @@ class VideoFacts(Value):
     gap_pts: int = Field(default=0, exclude_if=lambda pts: pts == 0)
     grid: FrameGrid | None = None
     in_order: bool = Field(default=True, exclude_if=lambda in_order: in_order)
+    is_edited: bool = Field(default=False, exclude_if=lambda is_edited: not is_edited)
     index: str
     is_late: bool = Field(default=False, exclude_if=lambda is_late: not is_late)
     dolby_vision: tuple[int, int] | None = Field(default=None, exclude_if=lambda dv: dv is None)
@@ -259,13 +265,46 @@ class VideoFacts(Value):
         return self.color_transfer in ("smpte2084", "arib-std-b67")
 
 
+class Stretch(Value):
+    """One of several recordings in a file, each with a clock of its own.
+
+    number: of the recording in the file, from 0; ranges: the bytes of the file that are read as a
+    file of its own, one after the other.
+    start, first_frame: where it begins, in seconds and frames, when they are laid end to end.
+    first_pts, end_pts: of its own clock, from the first frame's start to the last one's end.
+    width, height, codec: of its pictures.
+    """
+
+    number: int
+    ranges: tuple[tuple[int, int], ...]
+    start: Fraction
+    first_frame: int
+    frame_count: int
+    first_pts: int
+    end_pts: int
+    time_base: Fraction
+    width: int
+    height: int
+    codec: str
+
+    @property
+    def duration(self) -> Fraction:
+        """Seconds that it lasts."""
+        return (self.end_pts - self.first_pts) * self.time_base
+
+
 class Source(Value):
-    """One input video that can be clipped."""
+    """One input video that can be clipped.
+
+    stretches: its recordings, if its clock jumps; `video` and `audio` are then the first one's,
+    with the duration and the frames of all.
+    """
 
     file: SourceFile
     video: VideoFacts
     audio: tuple[AudioTrack, ...]
     warnings: tuple[str, ...] = ()
+    stretches: tuple[Stretch, ...] = Field(default=(), exclude_if=lambda found: not found)
 
     @property
     def sound(self) -> AudioTrack | None:
@@ -288,6 +327,8 @@ class Clip(Value):
     start_pts: PTS of its first frame; end_pts: where its last frame's display ends.
     count: above 1 if it stands for that many consecutive clips in which no frame lies. `number` is
     then the first one's, and `span` goes to the end of the last one.
+    stretch: number of the recording that it lies in, by whose clock its PTS are, if there are
+    several in the file.
     """
 
     id: str
@@ -298,6 +339,7 @@ class Clip(Value):
     end_frame: int
     start_pts: int
     end_pts: int
+    stretch: int | None = Field(default=None, exclude_if=lambda number: number is None)
 
     @property
     def frame_count(self) -> int:
@@ -313,6 +355,8 @@ class Chunk(Value):
     keyframes: the source's keyframe PTS that matter here, the last one before the first
     frame included.
     repeated: packed PTS of the frames that are left out, since one with that PTS is there.
+    stretch: the recording that it lies in, if there are several in the file; `source` is then that
+    of the recording, and PTS are by its clock.
     """
 
     source: Source
@@ -322,6 +366,7 @@ class Chunk(Value):
     frame_pts: str
     keyframes: str
     repeated: str = ""
+    stretch: Stretch | None = Field(default=None, exclude_if=lambda stretch: stretch is None)
 
     @property
     def name(self) -> str:
@@ -458,8 +503,21 @@ class SourceRecord(Value):
     ffmpeg_version: str | None = None
 
 
+class ProbedStretch(Value):
+    """A recording of a source, with the facts and the times of its frames."""
+
+    stretch: Stretch
+    source: Source
+    frame_pts: str
+    keyframes: str
+    repeated: str = ""
+
+
 class ProbedSource(Value):
-    """What a probe task gives back: a source with its chunks' plan, or why there is none."""
+    """What a probe task gives back: a source with its chunks' plan, or why there is none.
+
+    stretches: its recordings, if its clock jumps; they hold the times of the frames then.
+    """
 
     file: SourceFile
     source: Source | None = None
@@ -467,3 +525,4 @@ class ProbedSource(Value):
     frame_pts: str = ""
     keyframes: str = ""
     repeated: str = ""
+    stretches: tuple[ProbedStretch, ...] = ()

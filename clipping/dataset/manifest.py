@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any, NamedTuple
 
 from clipping import __version__
 from clipping.dataset.clip_json import span_seconds
 from clipping.dataset.layout import clip_name
-from clipping.models import ClipRecord, ClipStatus, SourceFile, SourceRecord, VideoFacts
+from clipping.models import (
+    Clip,
+    ClipRecord,
+    ClipStatus,
+    SourceFile,
+    SourceRecord,
+    Stretch,
+    VideoFacts,
+)
 
 __all__ = [
     "FORMAT",
@@ -149,6 +157,15 @@ class Origin:
     codec: str | None = None
     fps: float | None = None
     duration_s: float | None = None
+    stretches: tuple[Stretch, ...] = ()
+
+    @classmethod
+    def recorded(cls, file: SourceFile | SourceRecord, record: SourceRecord) -> Origin:
+        """Of a video that has a record, perhaps of several recordings in it."""
+        source = record.source
+        if source is None:
+            return cls.of(file, None)
+        return replace(cls.of(file, source.video), stretches=source.stretches)
 
     @classmethod
     def of(cls, file: SourceFile | SourceRecord, video: VideoFacts | None) -> Origin:
@@ -167,10 +184,15 @@ class Origin:
             float(video.duration),
         )
 
+    def facts_of(self, clip: Clip) -> Origin | Stretch:
+        """What holds the size and codec of the pictures that a clip is made of."""
+        return next((s for s in self.stretches if s.number == clip.stretch), self)
+
 
 def clip_row(record: ClipRecord, origin: Origin, digest: str) -> dict[str, Any]:
     """A clip as a row of the manifest."""
     clip, base, audio = record.clip, origin.time_base, record.audio or {}
+    pictures = origin.facts_of(clip)
     start, end = span_seconds(clip.span)
     seconds = None if base is None else record.seconds(base)
     is_written = record.status is ClipStatus.WRITTEN
@@ -179,9 +201,9 @@ def clip_row(record: ClipRecord, origin: Origin, digest: str) -> dict[str, Any]:
         "source": origin.key,
         "source_uri": origin.uri,
         "source_fingerprint": origin.fingerprint,
-        "source_width": origin.width,
-        "source_height": origin.height,
-        "source_codec": origin.codec,
+        "source_width": pictures.width,
+        "source_height": pictures.height,
+        "source_codec": pictures.codec,
         "source_fps": origin.fps,
         "source_duration_s": origin.duration_s,
         "number": clip.number,

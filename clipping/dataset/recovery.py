@@ -90,7 +90,7 @@ def _may_be_told(held: HeldTables, name: str) -> bool:
 
 
 def _recorded(held: HeldTables, record: SourceRecord) -> RecordedSource:
-    origin = Origin.of(record, record.source.video if record.source else None)
+    origin = Origin.recorded(record, record)
     proof = (record.recipe_digest, record.fingerprint, record.key)
     rows: list[dict[str, Any]] = []
     is_complete = True

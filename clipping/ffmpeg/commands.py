@@ -232,6 +232,7 @@ def audio_command(
     seek: Fraction | None,
     has_gaps: bool,
     is_late: bool,
+    is_edited: bool,
     mix: Sequence[str],
     bit_rate: int,
     output: str,
@@ -241,12 +242,15 @@ def audio_command(
     Silence fills what the source lacks, so that sound stays where it belongs.
     has_gaps: whether a seek may land years before `start`; aresample cannot drop that much.
     mix: filters that bring the channels into a layout that AAC takes.
+    is_edited: whether its parts are cut together with a step of less than a packet, which is not
+    to be smoothed out.
     """
+    least_step = 0.001 if is_edited else 0.1
     chain = [
         *mix,
         f"asetpts=PTS-({start.numerator}/{start.denominator})/TB",
         *(["atrim=start=-10"] if has_gaps else []),
-        "aresample=async=1:min_hard_comp=0.1:first_pts=0",
+        f"aresample=async=1:min_hard_comp={least_step}:first_pts=0",
     ]
     return [
         binary,

@@ -105,8 +105,8 @@ def open_sound(
 ) -> Generator[Sound | None]:
     """The source's sound within spans of absolute times in seconds; None if there is none.
 
-    Copied where MP4 may hold the codec and `copy` is on, else encoded to AAC once for the whole
-    stretch.
+    Copied where MP4 may hold the codec, `copy` is on and its edit list has one part at most (what
+    a decoder needs before a part is not presented), else encoded to AAC once for the whole stretch.
     Raises FfmpegError if it can be neither.
     """
     track = source.sound
@@ -114,7 +114,7 @@ def open_sound(
         yield None
         return
     with ExitStack() as stack:
-        if copy and track.codec in COPYABLE:
+        if copy and track.codec in COPYABLE and not track.is_edited:
             files = scratch / "sound.bin", scratch / "sound-template.mp4"
             found = _copied(source, track, reading, _with_margin(spans), *files, stack)
             if not isinstance(found, str):
@@ -143,7 +143,8 @@ def _encode(
 ) -> Mix:
     """Encode a stretch of the track to AAC, and say what became of its channels."""
     made = mix(track.places)
-    seek = origin - _MARGIN if source.video.seekable else None
+    may_seek = source.video.seekable and not track.is_edited
+    seek = origin - _MARGIN if may_seek else None
     first = source.video.first_pts * source.video.time_base
     command = audio_command(
         binary,
@@ -154,6 +155,7 @@ def _encode(
         seek=seek if seek is not None and seek > first else None,
         has_gaps=source.video.gap_pts > 0,
         is_late=source.video.is_late,
+        is_edited=track.is_edited,
         mix=made.filters,
         bit_rate=_BIT_RATE * min(2, made.channels) + _MORE_BIT_RATE * max(0, made.channels - 2),
         output=str(path),
@@ -252,7 +254,9 @@ def _aligned(segment: Sequence[SoundPacket], frame: int) -> Iterator[SoundPacket
 _FRAME_SIZES = (1024, 2048, 1152, 576, 960, 1536, 4096, 4608, 120, 240, 480, 1920, 2880)
 
 
-def _encoded(track: AudioTrack, made: Mix, container: Any, origin: Fraction) -> Sound:
+def _encoded(track: AudioTrack, made: Mix, container: Any, origin: Fraction) -> Sound | None:
+    if not container.streams.audio:  # the track ends before
+        return None
     stream = container.streams.audio[0]
     rate: int = stream.codec_context.sample_rate
     time_base = Fraction(stream.time_base)

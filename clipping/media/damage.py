@@ -18,12 +18,17 @@ class CheckedPacket:
 
     clean_from: of a keyframe, PTS from which frames are whole when decoding begins there; None
     if none is.
+    is_hidden: whether it is only there to be decoded, and none of the source's frames.
+    begins: whether a part of an edit list begins with it; no picture is built on one of another
+    part.
     """
 
     pts: int | None
     is_key: bool
     is_damaged: bool
     clean_from: int | None = None
+    is_hidden: bool = False
+    begins: bool = False
 
 
 def damaged_frames(
@@ -51,7 +56,9 @@ def damaged_frames(
     for pts in lost:
         for place in shown.places(pts):
             found[place] = replace(found[place], is_damaged=True)
-    spoilt = _spread(found)
+    begins = [i for i, p in enumerate(found) if p.begins or i == 0]
+    parts = [found[a:b] for a, b in pairwise([*begins, len(found)])]
+    spoilt = [is_spoilt for part in parts for is_spoilt in _spread(part)]
     return frozenset(p for p in frames if any(spoilt[place] for place in shown.places(p)))
 
 
@@ -61,7 +68,9 @@ class _Shown:
     def __init__(
         self, packets: Sequence[CheckedPacket], times: Sequence[int], longest: int
     ) -> None:
-        timed = sorted((p.pts, i) for i, p in enumerate(packets) if p.pts is not None)
+        timed = sorted(
+            (p.pts, i) for i, p in enumerate(packets) if p.pts is not None and not p.is_hidden
+        )
         self._pts = [pts for pts, _ in timed]
         self._places = [place for _, place in timed]
         self._every = range(len(packets))

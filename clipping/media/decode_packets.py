@@ -7,6 +7,7 @@ the same one in every run.
 
 Its argument is a JSON object:
 url, options: what to open, and how; stream: index of the video stream.
+edited: whether its edit list has several parts.
 seek: PTS to seek to, or null to begin with the file; start: PTS of the keyframe that decoding has
 to begin at or before; stop: PTS up to which frames are of interest.
 
@@ -14,6 +15,8 @@ It prints a line `packet={...}` for each packet in decoding order:
 pts, key: of the packet; read, said: the errors while it was read, and what was said while it was
 decoded, as [level, text]; corrupt: whether it, or the frame that came of it, is flagged as corrupt.
 shown: whether a frame came of it; null if that is not known, or may rightly not be.
+hidden: whether it is only there to be decoded (edit lists); begins: whether the decoding times go
+back with it, where a part of an edit list begins.
 clean: of a keyframe: PTS from which all is well when decoding begins there; null if nothing is.
 """
 
@@ -24,6 +27,7 @@ import json
 import logging
 import sys
 import time
+import zlib
 from collections.abc import Iterator
 from typing import Any
 
@@ -115,6 +119,56 @@ class _Restarts:
         return bool(frames) and frames[0].is_corrupt
 
 
+class _Parts:
+    """What decoding each part of an edit list for itself gives.
+
+    ffmpeg decodes them in one go, and its decoder complains where pictures of one part stand in
+    the way of the next one's. Only pictures that come out otherwise are damaged by it.
+    """
+
+    def __init__(self, stream: Any) -> None:
+        self._name, self._extradata = stream.codec_context.name, stream.codec_context.extradata
+        self._context: Any = None
+        self._digests: dict[int, int] = {}
+        self._others: dict[int, int] = {}
+
+    def see(self, packet: Any, begins: bool, logs: Any) -> None:
+        """Decode the next packet for its part; what is said of it is added to the log."""
+        if begins or self._context is None:
+            self._take(_decoded(self._context, None) if self._context else [])
+            create: Any = av.CodecContext.create
+            self._context = create(self._name, "r")
+            self._context.extradata = self._extradata
+            _set_up(self._context)
+            logs.clear()
+        self._take(_decoded(self._context, packet))
+
+    def _take(self, frames: list[Any]) -> None:
+        self._digests |= {f.opaque: _digest(f) for f in frames if isinstance(f.opaque, int)}
+
+    def compare(self, frames: list[Any]) -> None:
+        """Take in frames that came of decoding all in one go."""
+        self._others |= {f.opaque: _digest(f) for f in frames if isinstance(f.opaque, int)}
+
+    def settle(self, rows: list[dict[str, Any]]) -> None:
+        """No packet follows: mark those whose picture depends on how it is decoded."""
+        self._take(_decoded(self._context, None) if self._context else [])
+        for number, row in enumerate(rows):
+            differs = self._digests.get(number) != self._others.get(number)
+            row["corrupt"] |= differs and not row["hidden"]
+
+
+def _digest(frame: Any) -> int:
+    """Of the pixels of a frame, without what lies between its lines."""
+    digest = 0
+    wide = (max((c.bits for c in frame.format.components), default=8) + 7) // 8
+    for plane in frame.planes:
+        lines, step = memoryview(plane), plane.line_size
+        for at in range(0, plane.height * step, step):
+            digest = zlib.crc32(lines[at : at + min(step, plane.width * wide)], digest)
+    return digest
+
+
 def _decoded(context: Any, packet: Any) -> list[Any]:
     try:
         return context.decode(packet)
@@ -177,63 +231,95 @@ def _begin(asked: dict[str, Any], logs: Any) -> tuple[_Source, Any, bool]:
     return source, source.next(), False
 
 
+def _decode(asked: dict[str, Any], logs: Any) -> tuple[list[dict[str, Any]], list[bool]]:
+    """What is known of each packet, and whether it lacks by right what it is built on."""
+    rows: list[dict[str, Any]] = []
+    leading: list[bool] = []
+    told = time.monotonic()
+    source, packet, in_middle = _begin(asked, logs)
+    # Where decoding begins, the pictures shown before the keyframe lack what they are built on.
+    first_pts = packet.pts if in_middle else None
+    restarts, context = _Restarts(source.stream), source.context
+    parts = _Parts(source.stream) if asked["edited"] else None
+    beyond: int | None = None
+    previous: int | None = None  # DTS
+
+    def take(frames: list[Any]) -> None:
+        for frame in frames:
+            if isinstance(frame.opaque, int):
+                rows[frame.opaque]["shown"] = True
+                rows[frame.opaque]["corrupt"] |= frame.is_corrupt
+        if parts:
+            parts.compare(frames)
+
+    while packet is not None:
+        is_key, pts, dts = packet.is_keyframe, packet.pts, packet.dts
+        begins = asked["edited"] and None not in (previous, dts) and dts < previous
+        previous = dts
+        if begins:
+            first_pts, beyond = pts if is_key else None, None
+        if beyond is not None and (is_key or pts is None or pts > beyond):
+            break
+        if is_key and not packet.is_discard and pts is not None and pts >= asked["stop"]:
+            beyond = pts
+        row = _row(packet, source.is_corrupt, begins, logs)
+        rows.append(row)
+        leading.append(None not in (first_pts, row["pts"]) and row["pts"] < first_pts)
+        packet.opaque = len(rows) - 1
+        logs.clear()
+        try:
+            take(context.decode(packet))
+        except av.error.FFmpegError as error:
+            logs.append((_ERROR, context.name, f"{error.strerror}"))
+        if parts:
+            logs.clear()
+            parts.see(packet, begins, logs)
+        row["said"] = _said(logs)
+        restarts.see(packet, row)
+        logs.clear()
+        if time.monotonic() - told > _PROGRESS_SECONDS:
+            told = time.monotonic()
+            print(f"frame={len(rows)}", flush=True)
+        packet = source.next()
+    _checked(logs)
+    take(_decoded(context, None))
+    if parts:
+        parts.settle(rows)
+    source.close()
+    return rows, leading
+
+
+def _row(packet: Any, is_corrupt: bool, begins: bool, logs: Any) -> dict[str, Any]:
+    """What is known of a packet before it is decoded."""
+    return {
+        "pts": packet.pts if packet.pts is not None else packet.dts,
+        "key": packet.is_keyframe,
+        "corrupt": is_corrupt,
+        "shown": None if packet.is_discard else False,
+        "hidden": packet.is_discard,
+        "begins": begins,
+        "read": [text for text in _said(logs) if text[0] <= _ERROR],
+    }
+
+
+def _print(rows: list[dict[str, Any]], leading: list[bool]) -> None:
+    is_told = any(row["shown"] for row in rows)  # by the decoder: whose frames they are
+    for row, is_leading in zip(rows, leading, strict=True):
+        row["shown"] = row["shown"] if is_told else None
+        if is_leading:
+            row.update(read=[], said=[], corrupt=False, shown=None)
+        print(f"packet={json.dumps(row)}")
+
+
 def main() -> None:
     """Do what the argument asks for."""
     asked = json.loads(sys.argv[1])
     logging.disable()  # what is not captured
     av.logging.set_level(av.logging.INFO)
     av.logging.set_skip_repeated(False)
-    rows: list[dict[str, Any]] = []
-    told = time.monotonic()
     with av.logging.Capture(local=False) as logs:
-        source, packet, in_middle = _begin(asked, logs)
-        # Where decoding begins, the pictures shown before the keyframe lack what they are built on.
-        first_pts = packet.pts if in_middle else None
-        restarts, context = _Restarts(source.stream), source.context
-        beyond: int | None = None
-
-        def take(frames: list[Any]) -> None:
-            for frame in frames:
-                if isinstance(frame.opaque, int):
-                    rows[frame.opaque]["shown"] = True
-                    rows[frame.opaque]["corrupt"] |= frame.is_corrupt
-
-        while packet is not None:
-            is_key, pts = packet.is_keyframe, packet.pts
-            if beyond is not None and (is_key or pts is None or pts > beyond):
-                break
-            if is_key and pts is not None and pts >= asked["stop"]:
-                beyond = pts
-            row: dict[str, Any] = {
-                "pts": pts if pts is not None else packet.dts,
-                "key": is_key,
-                "corrupt": source.is_corrupt,
-                "shown": False,
-                "read": [text for text in _said(logs) if text[0] <= _ERROR],
-            }
-            rows.append(row)
-            packet.opaque = len(rows) - 1
-            logs.clear()
-            try:
-                take(context.decode(packet))
-            except av.error.FFmpegError as error:
-                logs.append((_ERROR, context.name, f"{error.strerror}"))
-            row["said"] = _said(logs)
-            restarts.see(packet, row)
-            logs.clear()
-            if time.monotonic() - told > _PROGRESS_SECONDS:
-                told = time.monotonic()
-                print(f"frame={len(rows)}", flush=True)
-            packet = source.next()
-        _checked(logs)
-        take(_decoded(context, None))
-        source.close()
-    is_told = any(row["shown"] for row in rows)  # by the decoder: whose frames they are
-    for row in rows:
-        row["shown"] = row["shown"] if is_told else None
-        if first_pts is not None and row["pts"] is not None and row["pts"] < first_pts:
-            row.update(read=[], said=[], corrupt=False, shown=None)
-        print(f"packet={json.dumps(row)}")
+        rows, leading = _decode(asked, logs)
+    _print(rows, leading)
 
 
 if __name__ == "__main__":

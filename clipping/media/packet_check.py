@@ -54,6 +54,8 @@ def check_frames(
     FfmpegError for what is not the source's fault.
     """
     video = chunk.source.video
+    # A seek may land in another part of an edit list.
+    from_start |= video.is_edited
     target = None if from_start else seek_target(segment.seek, video)
     packets: list[CheckedPacket] = []
     times = unpack(chunk.frame_pts)
@@ -92,6 +94,7 @@ def _command(url: str, video: VideoFacts, segment: Segment, target: Fraction | N
         "url": url,
         "options": reading_options(url) | (PATIENCE if video.is_late else {}),
         "stream": video.stream,
+        "edited": video.is_edited,
         "seek": None if target is None else floor(target / video.time_base),
         "start": segment.seek,
         "stop": segment.ranges[-1][1] if video.in_order else _NO_END,
@@ -110,4 +113,6 @@ def _checked(row: dict[str, Any], is_planned: Callable[[int | None], bool]) -> C
         is_key=row["key"],
         is_damaged=row["corrupt"] or complains or is_lost,
         clean_from=row.get("clean"),
+        is_hidden=row["hidden"],
+        begins=row["begins"],
     )

@@ -8,9 +8,10 @@ start in mid-GOP, hidden frames, no timestamps), the whole file is decoded for i
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
+from functools import partial
 from itertools import accumulate, islice
 from typing import Any
 
@@ -19,12 +20,15 @@ from clipping.ffmpeg import process
 from clipping.ffmpeg.commands import decode_command, trial_command
 from clipping.ffmpeg.failures import last_words
 from clipping.ffmpeg.showinfo import Decoded
+from clipping.media.clock_jumps import ClockJumps, JoinedError
+from clipping.media.edits import edited_streams
 from clipping.media.picture_shapes import with_shapes
 from clipping.media.stream_reader import look
 from clipping.models import AudioTrack, FrameGrid, Source, SourceFile, VideoFacts
 from clipping.plan.frame_grid import frame_grid
 from clipping.plan.frame_times import FrameTimes
 from clipping.plan.shapes import shape_warnings
+from clipping.storage.seams import begins_anew
 from clipping.storage.source import Reading
 from clipping.wording import count
 
@@ -50,17 +54,26 @@ _REORDERED = 32
 def probe(reading: Reading, binary: str) -> tuple[Source, FrameTimes]:
     """Learn a source's facts and its frame times.
 
-    Raises SourceError, with a reason for a person, if it is not a playable video.
+    Raises SourceError, with a reason for a person, if it is not a playable video, and JoinedError
+    if it is several, one behind the other.
     """
     file = reading.file
     _refuse_hopeless(reading)
     found = look(reading)
     header = _header(found, file)
+    edited = edited_streams(reading, found)
+    header["is_edited"] = header["stream"] in edited
     packets = _Packets(**found["packets"])
     if packets.encrypted:
         raise SourceError(f"{file.key}: the video is encrypted (DRM)")
+    jumps = ClockJumps.told(header["container"], header["time_base"], packets.jumps)
+    if places := jumps.places(partial(begins_anew, reading.part)):
+        message = f"{file.key}: several recordings joined in one file"
+        raise JoinedError(message, places, is_transport=jumps.is_transport)
     trial, is_damaged = _trial(reading, header, binary)
-    trusted = _agree(packets, trial, header["time_base"], is_damaged=is_damaged)
+    trusted = None
+    if not header["is_edited"]:
+        trusted = _agree(packets, trial, header["time_base"], is_damaged=is_damaged)
     times, whole = _times(reading, header, packets, trusted, binary)
     _refuse_eternity(file, times)
     video = _facts(header, packets, trial, times, whole)
@@ -69,9 +82,14 @@ def probe(reading: Reading, binary: str) -> tuple[Source, FrameTimes]:
     return Source(
         file=file,
         video=video,
-        audio=tuple(AudioTrack(channels=len(t["places"]), **t) for t in found["audio"]),
+        audio=tuple(_track(told, edited) for told in found["audio"]),
         warnings=tuple(_warnings(header, packets, times, whole, video)),
     ), times
+
+
+def _track(told: dict[str, Any], edited: Container[int]) -> AudioTrack:
+    is_edited = told["stream"] in edited
+    return AudioTrack(channels=len(told["places"]), is_edited=is_edited, **told)
 
 
 @dataclass(slots=True)
@@ -86,6 +104,7 @@ class _Packets:
     size: int = 0
     starts_with_key: bool = False
     jump: int = 0
+    jumps: dict[str, Any] = field(default_factory=dict[str, Any])
     encrypted: bool = False
     may_change: bool = False
     broke_off: str | None = None
@@ -195,7 +214,7 @@ def _times(
     """The frame times, and what decoding the whole source told, where that was needed for them."""
     file = reading.file
     time_base: Fraction = header["time_base"]
-    if packets.jump * time_base > 1:
+    if packets.jump * time_base > 1 and not header["is_edited"]:
         seconds = float(packets.jump * time_base)
         raise SourceError(
             f"{file.key}: timestamps jump back by {seconds:.3f} s in mid-file (joined recordings?);"
@@ -256,7 +275,7 @@ def _facts(
         index="packets" if whole is None else "decoded",
         # Without timestamps of its own, a file can only be decoded from its start.
         seekable=packets.untimed * 2 < len(packets.pts) or packets.untimed == 0,
-        seeks_exactly=header["container"].startswith(_TIDY),
+        seeks_exactly=header["container"].startswith(_TIDY) and not header["is_edited"],
     )
 
 

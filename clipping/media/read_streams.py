@@ -43,6 +43,7 @@ import av.logging
 from av.stream import Discard, Disposition
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
+from clipping.media.clock_jumps import ClockJumps
 from clipping.media.header_watch import HeaderWatch
 
 _PROGRESS_SECONDS = 0.5
@@ -120,7 +121,8 @@ def _look(asked: dict[str, Any]) -> dict[str, Any]:
 
     video: facts of its first real video stream, null if there is none; packets: of that stream.
     no_size: codecs of video streams that told no picture size; covers: how many pictures are
-    cover art; kinds: of all streams. dolby_vision: profile and compatibility id of the video.
+    cover art; kinds: of all streams; tracks: their indexes and the container's ids. dolby_vision:
+    profile and compatibility id of the video.
     """
     container, is_late = _opened(asked)
     pictures = _pictures(container)
@@ -131,6 +133,7 @@ def _look(asked: dict[str, Any]) -> dict[str, Any]:
         "no_size": names,
         "covers": len(container.streams.video) - len(pictures),
         "kinds": sorted({s.type for s in container.streams}),
+        "tracks": [(s.index, s.id) for s in container.streams],
         "is_late": is_late,
     }
     if not filled:
@@ -243,10 +246,12 @@ def _packets(container: Any, stream: Any) -> dict[str, Any]:
     previous_dts: int | None = None
     context = stream.codec_context
     watch = HeaderWatch(context.codec.canonical_name, context.extradata)
+    jumps = ClockJumps(container.format.name, Fraction(stream.time_base))
     try:
         for packet in _Progress().count(container.demux(stream)):
             size += packet.size
             watch.see(packet)
+            jumps.see(packet.dts, packet.pos)
             if not pts and not untimed and not hidden:
                 starts_with_key = packet.is_keyframe
                 encrypted = packet.has_sidedata("encryption_info")
@@ -278,6 +283,7 @@ def _packets(container: Any, stream: Any) -> dict[str, Any]:
         "starts_with_key": starts_with_key,
         "jump": jump,
         "encrypted": encrypted,
+        "jumps": jumps.seen,
         "may_change": watch.is_suspicious,
         "broke_off": broke_off,
     }

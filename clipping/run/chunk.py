@@ -23,10 +23,12 @@ from clipping.ffmpeg import process
 from clipping.ffmpeg.binary import ffmpeg_path
 from clipping.ffmpeg.encoders import candidates
 from clipping.ffmpeg.memory import memory_limit
+from clipping.media.clock_jumps import JoinedError
 from clipping.media.method import Job, PictureChanged
 from clipping.media.methods.encode_once import EncodeOnce, scratch_bytes
 from clipping.media.picture_shapes import with_shapes
 from clipping.media.probe import probe
+from clipping.media.stretches import probe_stretches, read_stretch
 from clipping.media.transcode import transcode
 from clipping.models import (
     Chunk,
@@ -36,11 +38,14 @@ from clipping.models import (
     ClipStatus,
     Failure,
     ProbedSource,
+    ProbedStretch,
+    Source,
     SourceFile,
 )
 from clipping.plan.chunks import chunks
 from clipping.plan.clips import clips
 from clipping.plan.frame_times import FrameTimes, pack, unpack
+from clipping.plan.stretches import laid
 from clipping.storage.outputs import Output
 from clipping.storage.scratch import scratch_folder
 from clipping.storage.source import Reading, opened, still_the_same
@@ -55,7 +60,13 @@ def probe_file(file: SourceFile, execution: Execution) -> ProbedSource:
     """
     try:
         with _opened(file, execution) as reading:
-            source, times = probe(reading, ffmpeg_path(execution.ffmpeg_binary))
+            binary = ffmpeg_path(execution.ffmpeg_binary)
+            try:
+                source, times = probe(reading, binary)
+            except JoinedError as joined:
+                return probe_stretches(
+                    reading, joined.places, binary, is_transport=joined.is_transport
+                )
     except ClippingError as error:
         if error.kind.is_transient or error.kind is FailureKind.NO_ENCODER:
             raise
@@ -75,16 +86,33 @@ def plan_chunks(probed: ProbedSource, recipe: Recipe, clips_per_chunk: int) -> l
     They depend on the recipe and `clips_per_chunk` alone, so that a run on another cluster
     finds the same ones.
     """
-    source = probed.source
-    if source is None:
+    if probed.source is None:
         return []
-    video = source.video
+    if not probed.stretches:
+        return _planned(probed.source, probed, recipe, clips_per_chunk)
+    found: list[Chunk] = []
+    first, left = 0, recipe.limit_clips
+    for part in probed.stretches:
+        limited = recipe.model_copy(update={"limit_clips": left})
+        of_part = _planned(part.source, part, limited, clips_per_chunk)
+        found += [laid(c, part.stretch, len(found) + i, first) for i, c in enumerate(of_part)]
+        spans = sum(clip.count for chunk in of_part for clip in chunk.clips)
+        first += spans
+        left -= min(left, spans)
+        if recipe.limit_clips and not left:
+            break
+    return found
+
+
+def _planned(
+    source: Source, times_of: ProbedSource | ProbedStretch, recipe: Recipe, clips_per_chunk: int
+) -> list[Chunk]:
     times = FrameTimes(
-        unpack(probed.frame_pts),
-        unpack(probed.keyframes),
-        video.end_pts,
-        video.time_base,
-        unpack(probed.repeated),
+        unpack(times_of.frame_pts),
+        unpack(times_of.keyframes),
+        source.video.end_pts,
+        source.video.time_base,
+        unpack(times_of.repeated),
     )
     planned = clips(source.file.key, times, recipe.span_source.spans(source, times))
     return list(chunks(source, times, planned, clips_per_chunk))
@@ -146,7 +174,8 @@ def make_chunk(
         still_the_same(chunk.source.file)
         sink.begin()
         with (
-            _opened(chunk.source.file, execution) as reading,
+            _opened(chunk.source.file, execution) as whole,
+            read_stretch(whole, chunk) as reading,
             scratch_folder(execution.scratch_dir, scratch_bytes(chunk)) as scratch,
         ):
             row = candidates(encoder or recipe.encoder)[0]

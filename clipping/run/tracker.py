@@ -92,7 +92,7 @@ class Tracker:
             record, chunks = done
             self._count_source(record, before=True)
             self.tally.add_planned(c.clip for chunk in chunks for c in chunk.clips)
-            origin = Origin.of(file, record.source.video if record.source else None)
+            origin = Origin.recorded(file, record)
             for chunk in chunks:
                 self._count_chunk(chunk, origin, done_before=True)
             if record.uri != file.uri:  # moved, or copied: it is looked for where it is now

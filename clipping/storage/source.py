@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -20,7 +20,7 @@ from clipping.storage.scratch import scratch_folder
 
 _WORTH_HOLES = 16 * 1024 * 1024
 
-__all__ = ["Reading", "fingerprint", "opened", "still_the_same"]
+__all__ = ["Reading", "fingerprint", "opened", "part_of", "still_the_same"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +40,24 @@ class Reading:
 
     def head(self, size: int) -> bytes:
         """The first bytes. Raises SourceError."""
+        return self.part(0, size)
+
+    @property
+    def size(self) -> int:
+        """How many bytes there are to read."""
         if self.blocks is not None:
-            return self.blocks.read_all(0, size)
+            return self.blocks.size
+        return os.path.getsize(self.url.removeprefix("file:"))
+
+    def part(self, start: int, end: int) -> bytes:
+        """Bytes from `start` up to `end` or the end of the file. Raises SourceError."""
+        if self.blocks is not None:
+            return self.blocks.read_all(start, end)
         path, key = self.url.removeprefix("file:"), self.file.key
         try:
             with open(path, "rb") as stream:
-                return stream.read(size)
+                stream.seek(start)
+                return stream.read(end - start)
         except FileNotFoundError:
             message = f"{key}: {path} cannot be seen from node {os.uname().nodename}"
             raise SourceError(message, FailureKind.NOT_FOUND) from None
@@ -104,6 +116,26 @@ def opened(
             return
         url = stack.enter_context(served(blocks))
         yield Reading(file, url, _Guarded(run, url, file.key, blocks), blocks, memory_limit)
+
+
+@contextmanager
+def part_of(reading: Reading, ranges: Sequence[tuple[int, int]]) -> Generator[Reading]:
+    """Byte ranges of a source, one after the other, as if they were a file of their own."""
+
+    def fetch(start: int, end: int) -> bytes:
+        found: list[bytes] = []
+        at = 0
+        for first, stop in ranges:
+            begin, until = max(start, at), min(end, at + stop - first)
+            if begin < until:
+                found.append(reading.part(first + begin - at, first + until - at))
+            at += stop - first
+        return b"".join(found)
+
+    blocks = Blocks(fetch, sum(stop - first for first, stop in ranges))
+    with served(blocks) as url:
+        run = _Guarded(reading.run, url, reading.file.key, blocks)
+        yield Reading(reading.file, url, run, blocks, reading.memory_limit)
 
 
 @dataclass(frozen=True, slots=True)
