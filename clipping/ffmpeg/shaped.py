@@ -25,6 +25,7 @@ _UPRIGHT = {
     (270, False): ("transpose=cclock",),
     (270, True): ("transpose=clock_flip",),
 }
+_EXACT = 65_535  # else the aspect is rounded to numbers below 100; H.264 has 16 bits for each
 _BT709 = ("bt709", "bt709", "bt709")
 
 
@@ -49,7 +50,7 @@ def shaped_picture(
     if shape != shown_as:
         filters += _recoloured(_colours(facts, tone_map), _colours(goal, tone_map))
     pixels = goal.sample_aspect_ratio or Fraction(0)
-    filters.append(f"setsar={pixels.numerator}/{pixels.denominator}")
+    filters.append(f"setsar={pixels.numerator}/{pixels.denominator}:max={_EXACT}")
     return Picture(width, height, tuple(filters))
 
 

@@ -23,6 +23,7 @@ __all__ = ["shapes_of", "with_shapes"]
 
 _PROGRAM = Path(__file__).with_name("decode_shapes.py")
 _ROW = "shape="
+_MOST = 65_535
 
 # ISO/IEC 23091-2, 8.1 to 8.3, by ffmpeg's names; what is not here counts as not told.
 _RANGES = {1: "tv", 2: "pc"}
@@ -122,7 +123,7 @@ def shapes_of(
             height=row["width"] if is_across else row["height"],
             rotation=rotation,
             flipped=flipped,
-            sample_aspect_ratio=1 / aspect if aspect and is_across else aspect,
+            sample_aspect_ratio=_upright(aspect, is_across=is_across),
             pixel_format=row["pixels"],
             color_range=_RANGES.get(colors[0]),
             color_space=_SPACES.get(colors[1]),
@@ -148,6 +149,16 @@ def _pts(row: dict[str, Any], times: Sequence[int]) -> int:
     if row["pts"] is None:  # no timestamps in the file: the frames are counted
         return times[min(int(row["frame"]), len(times) - 1)]
     return int(row["pts"])
+
+
+def _upright(aspect: Fraction | None, *, is_across: bool) -> Fraction | None:
+    """The aspect of pixels as they are shown, in numbers that H.264 can hold."""
+    if not aspect:
+        return None
+    shown = 1 / aspect if is_across else aspect
+    if max(shown.numerator, shown.denominator) <= _MOST:
+        return shown
+    return shown.limit_denominator(1000)
 
 
 def _aspect(row: dict[str, Any]) -> Fraction:

@@ -28,10 +28,13 @@ def verify_clip(
     time_line: TimeLine,
     size: tuple[int, int],
     encoder: Encoder,
+    *,
+    aspect: Fraction | None = None,
 ) -> None:
     """Read the file back and compare it with the plan, packet for packet.
 
-    time_line: of the frames that must be in it, and no others; size: in pixels.
+    time_line: of the frames that must be in it, and no others; size: in pixels; aspect: width
+    to height of a pixel, if that is to be looked at.
     Checked: every frame's time, the first at 0, a clean start, each DTS after the last and not
     after its PTS, the duration, a constant rate, the size, the sample entry. Raises
     VerificationError.
@@ -45,6 +48,9 @@ def verify_clip(
             if (stream.width, stream.height) != size:
                 got = f"{stream.width}x{stream.height}"
                 raise VerificationError(f"the picture is {got}, not {size[0]}x{size[1]}")
+            told = stream.sample_aspect_ratio or 1
+            if aspect is not None and told != aspect:
+                raise VerificationError(f"its pixels are {told} as wide as high, not {aspect}")
             found = sorted(p.pts for p in packets if p.pts is not None)
             if found != expected:
                 raise VerificationError(_difference(found, expected))

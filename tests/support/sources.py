@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 
-from clipping.models import Chunk, Source, SourceFile, VideoFacts
+from clipping.models import Chunk, PictureShape, Source, SourceFile, VideoFacts
 from clipping.plan.chunks import chunks
 from clipping.plan.clips import clips
 from clipping.plan.frame_times import FrameTimes
@@ -47,3 +47,11 @@ def chunk_of(
     planned = clips(source.file.key, times, list(spans))
     (chunk,) = chunks(source.model_copy(update={"video": video}), times, planned, 32)
     return chunk
+
+
+def shape(pts: int, width: int, height: int, aspect: Fraction | None = None) -> PictureShape:
+    """What pictures are like from `pts` on."""
+    return PictureShape(
+        pts=pts, width=width, height=height, sample_aspect_ratio=aspect, pixel_format="yuv420p",
+        color_range="tv", color_space=None, color_primaries=None, color_transfer=None,
+    )  # fmt: skip

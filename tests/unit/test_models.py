@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import pickle
+from fractions import Fraction
 
 from clipping.errors import BundleError, FailureKind, FfmpegError, SourceError
 from clipping.models import ChunkRecord, Failure, VideoFacts
-from tests.support.sources import chunk_of
+from tests.support.sources import chunk_of, shape
 
 
 def test_records_of_earlier_versions_still_read() -> None:
@@ -18,6 +19,19 @@ def test_records_of_earlier_versions_still_read() -> None:
     assert VideoFacts.model_validate_json(json.dumps(values)) == video
     old = '{"source_key": "a", "chunk": 0, "recipe_digest": "", "fingerprint": "", "clips": []}'
     assert ChunkRecord.model_validate_json(old).name == "a#0"
+
+
+def test_what_changes_in_mid_stream_is_kept_in_records() -> None:
+    """Exactly; a source without changes has no word of them."""
+    video = chunk_of(50, 1, 1).source.video
+    assert "shapes" not in json.loads(video.model_dump_json())
+    changing = video.model_copy(
+        update={"shapes": (shape(977, 64, 48, Fraction(16, 15)), shape(2977, 48, 64))}
+    )
+    again = VideoFacts.model_validate_json(changing.model_dump_json())
+    assert again == changing
+    after = again.with_shape(again.shape_number(3000))
+    assert (after.width, after.height, after.codec) == (48, 64, video.codec)
 
 
 def test_a_failure_keeps_the_command_where_there_is_one() -> None:

@@ -31,7 +31,7 @@ from clipping.media.probe import decoded_times
 from clipping.media.verify import decode_clip, verify_clip
 from clipping.models import Chunk, Clip, VideoFacts
 from clipping.plan.segments import Segment, segments
-from clipping.plan.shapes import by_shape
+from clipping.plan.shapes import by_shape, pixel_aspect
 from clipping.plan.time_line import TimeLine
 
 T = TypeVar("T")
@@ -167,7 +167,9 @@ class EncodeOnce:
     def prove(self, path: Path, clip: Clip, time_line: TimeLine) -> None:
         """Raise VerificationError unless the file is the clip with the frames of `time_line`."""
         job = self.job
-        verify_clip(path, time_line, self.size_of(clip), job.encoder)
+        facts = self._facts_of(clip)
+        aspect = pixel_aspect(facts) if facts.shapes else None
+        verify_clip(path, time_line, self.size_of(clip), job.encoder, aspect=aspect)
         if job.execution.verify == "decode":
             decode_clip(path, len(time_line.pts), job.binary, job.execution.stall_timeout_s)
 

@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 from clipping.ffmpeg.reconfigured import Reconfigured
 from clipping.ffmpeg.shaped import shaped_picture
 from clipping.models import PictureShape, VideoFacts
-from tests.support.sources import source_of, times_of
-from tests.unit.plan.test_shapes import shape
+from tests.support.sources import shape, source_of, times_of
 
 UPRIGHT = "sidedata=mode=delete:type=DISPLAYMATRIX"
 SCALED = ":flags=bicubic+accurate_rnd+full_chroma_int"
@@ -34,8 +33,18 @@ def filters(shape: int, shown_as: int, *shapes: PictureShape) -> list[str]:
 def test_a_picture_of_its_own_shape_keeps_its_size() -> None:
     """Which is said all the same: what is decoded before it may have another."""
     two = shape(0, 320, 240), shape(1, 240, 320)
-    assert filters(0, 0, *two) == [UPRIGHT, *USUAL, f"scale=320:240{SCALED}", "setsar=0/1"]
-    assert filters(1, 1, *two) == [UPRIGHT, *USUAL, f"scale=240:320{SCALED}", "setsar=0/1"]
+    assert filters(0, 0, *two) == [
+        UPRIGHT,
+        *USUAL,
+        f"scale=320:240{SCALED}",
+        "setsar=0/1:max=65535",
+    ]
+    assert filters(1, 1, *two) == [
+        UPRIGHT,
+        *USUAL,
+        f"scale=240:320{SCALED}",
+        "setsar=0/1:max=65535",
+    ]
 
 
 def test_a_high_picture_in_a_wide_one() -> None:
@@ -45,7 +54,7 @@ def test_a_high_picture_in_a_wide_one() -> None:
         UPRIGHT, *USUAL, "scale=180:240:flags=bicubic+accurate_rnd+full_chroma_int",
         "pad=320:240:70:0:black",
         "setparams=range=limited:color_primaries=unknown:color_trc=unknown:colorspace=unknown",
-        "setsar=0/1",
+        "setsar=0/1:max=65535",
     ]  # fmt: skip
 
 
@@ -57,7 +66,7 @@ def test_colours_are_converted_and_tagged_as_the_first_ones() -> None:
         "scale=720:432:flags=bicubic+accurate_rnd+full_chroma_int", "pad=720:576:0:72:black",
         "scale=in_color_matrix=bt709:out_color_matrix=bt470bg",
         "setparams=range=limited:color_primaries=unknown:color_trc=unknown:colorspace=bt470bg",
-        "setsar=16/15",
+        "setsar=16/15:max=65535",
     ]  # fmt: skip
 
 
@@ -75,7 +84,7 @@ def test_what_is_stored_turned_is_shown_upright(
 ) -> None:
     """By filters of ours, since ffmpeg goes by what it has decoded since the seek."""
     turned = shape(0, 320, 240).model_copy(update={"rotation": rotation, "flipped": flipped})
-    usual = [*USUAL, f"scale=320:240{SCALED}", "setsar=0/1"]
+    usual = [*USUAL, f"scale=320:240{SCALED}", "setsar=0/1:max=65535"]
     assert filters(0, 0, turned) == [UPRIGHT, *expected, *usual]
 
 

@@ -11,14 +11,7 @@ from clipping.models import Chunk, PictureShape, VideoFacts
 from clipping.plan.frame_times import unpack
 from clipping.plan.segments import segments
 from clipping.plan.shapes import by_shape, change_note, shape_warnings
-from tests.support.sources import chunk_of
-
-
-def shape(pts: int, width: int, height: int, aspect: Fraction | None = None) -> PictureShape:
-    return PictureShape(
-        pts=pts, width=width, height=height, sample_aspect_ratio=aspect, pixel_format="yuv420p",
-        color_range="tv", color_space=None, color_primaries=None, color_transfer=None,
-    )  # fmt: skip
+from tests.support.sources import chunk_of, shape
 
 
 def changing(chunk: Chunk, *frames: int) -> Chunk:
