@@ -1,0 +1,50 @@
+"""The frozen values that travel between tasks and into records.
+
+Times are exact: `Fraction` seconds, or integer PTS with the source's time base. JSON holds a
+`Fraction` as text ("30000/1001").
+"""
+
+from clipping.models.clips import (
+    Chunk,
+    ChunkRecord,
+    Clip,
+    ClipRecord,
+    ClipStatus,
+    ProbedSource,
+    ProbedStretch,
+    SourceRecord,
+    SourceStatus,
+    Span,
+)
+from clipping.models.sources import (
+    AudioTrack,
+    FrameGrid,
+    PictureShape,
+    Source,
+    SourceFile,
+    Stretch,
+    VideoFacts,
+)
+from clipping.models.values import Failure, Value
+
+__all__ = [
+    "AudioTrack",
+    "Chunk",
+    "ChunkRecord",
+    "Clip",
+    "ClipRecord",
+    "ClipStatus",
+    "Failure",
+    "FrameGrid",
+    "PictureShape",
+    "ProbedSource",
+    "ProbedStretch",
+    "Source",
+    "SourceFile",
+    "SourceRecord",
+    "SourceStatus",
+    "Span",
+    "Stretch",
+    "Value",
+    "VideoFacts",
+]

@@ -1,0 +1,244 @@
+"""Clips and chunks, and the records of what became of them."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from fractions import Fraction
+from typing import Any
+
+from pydantic import AliasChoices, Field
+
+from clipping.models.sources import (
+    Source,
+    SourceFile,
+    Stretch,
+)
+from clipping.models.values import Failure, Value
+
+__all__ = [
+    "Chunk",
+    "ChunkRecord",
+    "Clip",
+    "ClipRecord",
+    "ClipStatus",
+    "ProbedSource",
+    "ProbedStretch",
+    "SourceRecord",
+    "SourceStatus",
+    "Span",
+]
+
+
+class Span(Value):
+    """Half-open interval `[start, end)` in seconds; 0 is the first presented frame."""
+
+    start: Fraction
+    end: Fraction
+
+
+class Clip(Value):
+    """A span with an id and the frames that lie in it.
+
+    Frames are `[start_frame, end_frame)`, numbered from 0 in presentation order.
+    start_pts: PTS of its first frame; end_pts: where its last frame's display ends.
+    count: above 1 if it stands for that many consecutive clips in which no frame lies. `number` is
+    then the first one's, and `span` goes to the end of the last one.
+    stretch: number of the recording that it lies in, by whose clock its PTS are, if there are
+    several in the file.
+    """
+
+    id: str
+    number: int
+    count: int = Field(default=1, exclude_if=lambda count: count == 1)
+    span: Span
+    start_frame: int
+    end_frame: int
+    start_pts: int
+    end_pts: int
+    stretch: int | None = Field(default=None, exclude_if=lambda number: number is None)
+
+    @property
+    def frame_count(self) -> int:
+        """How many source frames lie in the span."""
+        return self.end_frame - self.start_frame
+
+
+class Chunk(Value):
+    """Consecutive clips of one source, done by one task.
+
+    frame_pts: packed PTS of the frames `[first_frame, first_frame + n)`, which covers all
+    clips and one frame beyond, if there is one.
+    keyframes: the source's keyframe PTS that matter here, the last one before the first
+    frame included.
+    repeated: packed PTS of the frames that are left out, since one with that PTS is there.
+    stretch: the recording that it lies in, if there are several in the file; `source` is then that
+    of the recording, and PTS are by its clock.
+    """
+
+    source: Source
+    number: int
+    clips: tuple[Clip, ...]
+    first_frame: int
+    frame_pts: str
+    keyframes: str
+    repeated: str = ""
+    stretch: Stretch | None = Field(default=None, exclude_if=lambda stretch: stretch is None)
+
+    @property
+    def name(self) -> str:
+        """What people and the progress store call it."""
+        return f"{self.source.file.key}#{self.number}"
+
+    @property
+    def seconds(self) -> float:
+        """Seconds of source that its clips with frames cover; overlaps count once."""
+        total, reached = Fraction(0), Fraction(0)
+        for clip in self.clips:
+            if not clip.frame_count:
+                continue
+            begin = max(clip.span.start, reached)
+            total += max(Fraction(0), clip.span.end - begin)
+            reached = max(reached, clip.span.end)
+        return float(total)
+
+
+class ClipStatus(StrEnum):
+    """How a planned clip ended."""
+
+    WRITTEN = "written"
+    FAILED = "failed"
+    ABSENT = "absent"
+
+
+class ClipRecord(Value):
+    """How one planned clip, or a row of absent ones, ended, and the proof.
+
+    errors: why it failed or is absent; for a written clip, damage that it holds.
+    damaged_frames: of the planned frames, how many are lost or damaged in the source; None if that
+    was not found out (absent, failed for another reason, a record made before it was counted).
+    first_pts: PTS of its first frame, where the source has lost those that were planned before it.
+    duration: seconds that its file lasts, exactly; None without a file, and in older records.
+    frame_rate: frames/s, exactly, if all its frames are shown for equally long.
+    on_grid: whether its times are those of the source's grid, of which the source's PTS are
+    roundings; else they are the source's PTS.
+    encoder: what encoded it; decoder: "cuda" where frames were decoded on a GPU.
+    node: the machine that made it, and Ray's id of the node where there is one.
+    package_version, ffmpeg_version: of what made it, or failed to.
+    """
+
+    clip: Clip
+    status: ClipStatus
+    failure: Failure | None = None
+    errors: tuple[str, ...] = ()
+    damaged_frames: int | None = None
+    location: str | None = None
+    width: int = 0
+    height: int = 0
+    frames: int = 0
+    first_pts: int | None = Field(default=None, exclude_if=lambda pts: pts is None)
+    duration: Fraction | None = None
+    frame_rate: Fraction | None = None
+    on_grid: bool = False
+    video_codec: str | None = None
+    encoder: str | None = None
+    decoder: str | None = None
+    node: str | None = None
+    bytes: int = 0
+    sha256: str | None = None
+    audio: dict[str, Any] | None = None
+    encode_seconds: float = 0.0
+    package_version: str | None = None
+    ffmpeg_version: str | None = None
+
+    @property
+    def start_pts(self) -> int:
+        """Source PTS of what it shows first: its time 0."""
+        return self.clip.start_pts if self.first_pts is None else self.first_pts
+
+    def seconds(self, time_base: Fraction) -> Fraction:
+        """Seconds that it lasts, or was planned to; time_base: of the source."""
+        planned = (self.clip.end_pts - self.start_pts) * time_base
+        return planned if self.duration is None else self.duration
+
+    @classmethod
+    def absent(cls, clip: Clip) -> ClipRecord:
+        """The record of a clip, or a row of them, that no frame lies in."""
+        where = "its span" if clip.count == 1 else f"the spans of these {clip.count} clips"
+        reason = f"no frame is presented in {where}"
+        return cls(clip=clip, status=ClipStatus.ABSENT, errors=(reason,))
+
+
+class ChunkRecord(Value):
+    """The proof that a chunk is done; written after everything else of it.
+
+    clips: called so in the JSON of earlier versions, where NeMo Curator has a list of ids.
+    seconds, encoded_frames, made_seconds (of clips), reused (clips): of the run that wrote it.
+    """
+
+    source_key: str
+    chunk: int
+    recipe_digest: str
+    fingerprint: str
+    clips: tuple[ClipRecord, ...] = Field(validation_alias=AliasChoices("clip_records", "clips"))
+    seconds: float = 0.0
+    encoded_frames: int = 0
+    made_seconds: float = 0.0
+    reused: int = 0
+
+    @property
+    def name(self) -> str:
+        """Its chunk's name."""
+        return f"{self.source_key}#{self.chunk}"
+
+
+class SourceStatus(StrEnum):
+    """How a source ended."""
+
+    CLIPPED = "clipped"
+    EMPTY = "no clips"
+    FAILED = "failed"
+
+
+class SourceRecord(Value):
+    """How one source ended; its presence with all chunk records makes a resume free.
+
+    package_version, ffmpeg_version: of what opened it; None where nothing got that far.
+    """
+
+    key: str
+    uri: str
+    fingerprint: str
+    recipe_digest: str
+    status: SourceStatus
+    chunks: int = 0
+    clips: int = 0
+    reason: str | None = None
+    failure: Failure | None = None
+    source: Source | None = None
+    package_version: str | None = None
+    ffmpeg_version: str | None = None
+
+
+class ProbedStretch(Value):
+    """A recording of a source, with the facts and the times of its frames."""
+
+    stretch: Stretch
+    source: Source
+    frame_pts: str
+    keyframes: str
+    repeated: str = ""
+
+
+class ProbedSource(Value):
+    """What a probe task gives back: a source with its chunks' plan, or why there is none.
+
+    stretches: its recordings, if its clock jumps; they hold the times of the frames then.
+    """
+
+    file: SourceFile
+    source: Source | None = None
+    failure: Failure | None = None
+    frame_pts: str = ""
+    keyframes: str = ""
+    repeated: str = ""
+    stretches: tuple[ProbedStretch, ...] = ()
