@@ -91,8 +91,8 @@ def test_a_folder_is_clipped_and_recorded(videos: Path, tmp_path: Path) -> None:
     assert len(json.loads(newest_artifact("clip-table").data)) == 8
     assert newest_artifact("clip-progress").data == 100
     assert "out" in newest_artifact("clip-output").data
-    assert {r.name.rsplit("-", 1)[0] for r in newest_task_runs()} == {
-        "probe sources", "transcode chunks",
+    assert {r.task_key.rsplit("-", 1)[0] for r in newest_task_runs()} == {
+        "probe_sources", "transcode_chunks",
     }  # fmt: skip
 
 
@@ -224,7 +224,7 @@ def test_what_can_pass_is_tried_again_and_prefect_shows_it(videos: Path, tmp_pat
     binary = stand_in(tmp_path, 'echo "No space left on device" >&2; exit 228')
     state = clip(videos, tmp_path, {"ffmpeg_binary": binary})
     assert state.is_completed(), state.message
-    assert sorted(r.run_count for r in newest_task_runs() if "transcode" in r.name) == [1, 2]
+    assert sorted(r.run_count for r in newest_task_runs() if "transcode" in r.task_key) == [1, 2]
     assert "| Retries | 1 |" in newest_artifact("clip-summary").data
 
 
@@ -244,7 +244,7 @@ def test_a_killed_worker_costs_a_resubmission(videos: Path, tmp_path: Path) -> N
     binary = stand_in(tmp_path, "kill -9 $PPID; sleep 5")
     state = clip(videos, tmp_path, {"ffmpeg_binary": binary})
     assert state.is_completed(), state.message
-    states = sorted(r.state.type.value for r in newest_task_runs() if "transcode" in r.name)
+    states = sorted(r.state.type.value for r in newest_task_runs() if "transcode" in r.task_key)
     assert states == ["COMPLETED", "COMPLETED", "CRASHED"]
     assert len([r for r in manifest(tmp_path) if r["status"] == "written"]) == 8
     assert "| Workers lost | 1 |" in newest_artifact("clip-summary").data
@@ -355,5 +355,5 @@ def test_videos_that_share_a_task_fail_and_crash_alone(tmp_path: Path) -> None:
     assert "the worker that made it died 2 times" in rows["04.mp4"]["errors"]
     assert "died" not in rows["07.mp4"]["errors"]
     assert len(rows) == 24
-    transcoding = [r for r in newest_task_runs() if "transcode" in r.name]
+    transcoding = [r for r in newest_task_runs() if "transcode" in r.task_key]
     assert len(transcoding) < 24
