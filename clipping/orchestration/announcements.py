@@ -1,6 +1,6 @@
 """What a run tells while it goes on and at its end: error lines, and events to automate on.
 
-docs/deployments.md has the events with their fields, and an automation.
+docs/prefect.md has the events with their fields, and an automation.
 """
 
 from dataclasses import dataclass, field
