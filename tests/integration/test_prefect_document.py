@@ -20,7 +20,7 @@ import httpx
 import psutil
 import pytest
 from prefect.client.orchestration import get_client
-from prefect.workers.process import ProcessJobConfiguration
+from prefect.workers.base import BaseJobConfiguration
 
 from clipping.config.execution import Execution
 from clipping.config.recipe import Recipe
@@ -139,32 +139,24 @@ def test_a_served_flow_takes_its_runs(documented: Documented, tmp_path: Path) ->
     assert [number for _, number in read_numbers(clip)] == list(range(50))
 
 
-def test_another_pool_gets_a_deployment(documented: Documented) -> None:
-    """With what the pool's job is to be given, and the commands' own variables beside it."""
+async def _job(pool: dict[str, Any], deployment: dict[str, Any]) -> BaseJobConfiguration:
+    """What a worker would start a run with."""
+    async with get_client() as client:
+        return await BaseJobConfiguration.from_template_and_values(
+            pool["base_job_template"], deployment["job_variables"], client
+        )
+
+
+def test_another_pool_gets_a_deployment_and_a_secret(documented: Documented) -> None:
+    """A run has what the pool says beside what its deployment says; only it sees the secret."""
     gpu = documented.deployment("clip-gpu")
     assert gpu["work_pool_name"] == "clips-docker"
-    assert gpu["job_variables"]["image"] == "video-clipping"
-    assert gpu["job_variables"]["volumes"] == ["/data:/data"]
-    assert gpu["job_variables"]["env"]["CLIPPING_ENCODER"] == "auto"
-
-
-async def _environment_of_a_run(variables: dict[str, Any]) -> dict[str, str | None]:
-    """What a worker would start a run with."""
-    template = {
-        "job_configuration": {"env": "{{ env }}"},
-        "variables": {"properties": {"env": {"type": "object"}}},
-    }
-    async with get_client() as client:
-        made = await ProcessJobConfiguration.from_template_and_values(
-            base_job_template=template, values=variables, client=client
-        )
-    return dict(made.env)
-
-
-def test_a_secret_is_resolved_by_the_worker_alone(documented: Documented) -> None:
-    """The deployment names the block; the run's environment has its value."""
-    local = documented.deployment("clip-local")
-    assert "not to be seen" not in json.dumps(local)
-    environment = asyncio.run(_environment_of_a_run(local["job_variables"]))
+    pool = httpx.get(f"{documented.url}/work_pools/clips-docker").json()
+    assert pool["type"] == "docker"
+    fields = pool["base_job_template"]["variables"]["properties"]
+    assert fields["image"]["default"] == "video-clipping"
+    assert fields["volumes"]["default"] == ["/data:/data"]
+    assert "not to be seen" not in json.dumps([gpu, pool])
+    environment = asyncio.run(_job(pool, gpu)).env
     assert environment["AWS_SECRET_ACCESS_KEY"] == "not to be seen"
-    assert environment["CLIPPING_RAY_ADDRESS"] == ""
+    assert environment["CLIPPING_ENCODER"] == "auto"
