@@ -143,7 +143,9 @@ async def _job(pool: dict[str, Any], deployment: dict[str, Any]) -> BaseJobConfi
     """What a worker would start a run with."""
     async with get_client() as client:
         return await BaseJobConfiguration.from_template_and_values(
-            pool["base_job_template"], deployment["job_variables"], client
+            base_job_template=pool["base_job_template"],
+            values=deployment["job_variables"],
+            client=client,
         )
 
 
