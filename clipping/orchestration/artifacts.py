@@ -62,7 +62,7 @@ def publish_artifacts(
         if more > 0
         else "All clips of this run",
     )
-    # What a page of the output's own is to be linked to from here, it is here.
+    # The place for a link to a page that the output itself has (a report), where there is one.
     if link:
         create_link_artifact(
             link, key="clip-output", link_text=output, description="Where the clips are"
