@@ -40,7 +40,7 @@ _SAMPLE_EVERY = 2.0
 
 
 @task(name="probe stand-in", cache_policy=NO_CACHE)
-def probe(files: list[SourceFile], execution: Execution) -> Attempted:
+def probe(files: list[SourceFile], execution: Execution, **_rest: Any) -> Attempted:
     """As many ten-second clips as `stall_timeout_s` says, which has no other use here."""
     return Attempted([_probed(file, int(execution.stall_timeout_s)) for file in files], 1)
 

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic_settings import NoDecode
 
+from clipping.config.form import EXECUTION_FORM, in_groups
 from clipping.ffmpeg.encoders import cpu_encoders
 from clipping.plan.shards import in_shard
 from clipping.plan.spans import exact
@@ -64,7 +65,12 @@ _CustomResource = Annotated[str, AfterValidator(_custom_resource)]
 class Execution(BaseModel):
     """What decides where and how fast the work is done; it never changes a clip's content."""
 
-    model_config = ConfigDict(extra="forbid", title="Execution", allow_inf_nan=False)
+    model_config = ConfigDict(
+        extra="forbid",
+        title="Execution",
+        allow_inf_nan=False,
+        json_schema_extra=in_groups(EXECUTION_FORM),
+    )
 
     num_clips_per_chunk: int = Field(
         default=32,
@@ -182,7 +188,10 @@ class Execution(BaseModel):
         list[str], NoDecode, BeforeValidator(_listed), AfterValidator(_extensions)
     ] = Field(
         default_factory=lambda: list(_EXTENSIONS),
-        description="File name extensions that count as videos in a folder or a glob.",
+        description="File name extensions that count as videos in a folder or a glob; without any, "
+        "the usual ones.",
+        # A form would show each of them in a row of its own, and send them back with every run.
+        exclude_if=lambda extensions: extensions == list(_EXTENSIONS),
     )
     ffmpeg_binary: str = Field(
         default="",

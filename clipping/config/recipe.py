@@ -86,14 +86,14 @@ class Recipe(BaseModel):
         default=10.0,
         ge=_SHORTEST,
         le=86_400,
-        title="Clip length",
+        title="Clip length (s)",
         description="Length of a clip in seconds.",
     )
     clip_stride_s: float = Field(
         default=10.0,
         ge=_SHORTEST,
         le=86_400,
-        title="Clip stride",
+        title="Clip stride (s)",
         description="Seconds from the start of one clip to the start of the next. Less than the "
         "clip length makes clips overlap, more leaves gaps.",
     )
@@ -101,14 +101,14 @@ class Recipe(BaseModel):
         default=2.0,
         ge=0,
         le=86_400,
-        title="Shortest clip",
+        title="Shortest clip (s)",
         description="Drop a last clip that the end of the video cuts to less than this many "
         "seconds. Unless set, never more than the clip length.",
     )
     limit_clips: int = Field(
         default=0,
         ge=0,
-        title="Clips per video",
+        title="Clips per video, at most",
         description="Make at most this many clips of each video; 0 means all.",
     )
     encoder: Annotated[str, AfterValidator(_known_encoder)] = Field(
@@ -150,7 +150,7 @@ class Recipe(BaseModel):
         default=0.2,
         ge=0,
         le=1,
-        title="Largest damage",
+        title="Largest damage (share)",
         description="The largest share of a clip's frames that may be lost or damaged in the "
         "source. Such a clip is written and its record names the damage; with more damage the "
         "clip fails.",

@@ -1,11 +1,14 @@
-"""What a run leaves in Prefect: its progress, a summary, a table of clips, a link to the output."""
+"""What a run leaves in Prefect: progress, summary, clips as a table and as pictures, its output."""
 
+import base64
+import os
 import time
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
 from prefect.artifacts import (
+    create_image_artifact,
     create_link_artifact,
     create_markdown_artifact,
     create_progress_artifact,
@@ -14,28 +17,43 @@ from prefect.artifacts import (
 )
 
 from clipping.config.run_config import RunConfig
-from clipping.run.summary import summary_markdown
+from clipping.media.contact_sheet import COLUMNS, contact_sheet
+from clipping.run.summary_page import of_many_videos, summary_markdown, table_rows
 from clipping.run.tally import Tally
-from clipping.storage.addresses import is_remote
+from clipping.storage.addresses import browser_address, is_remote
+from clipping.storage.outputs import open_output
 
 __all__ = ["ProgressArtifact", "publish_artifacts"]
 
 _PROGRESS_ARTIFACT_EVERY = 3.0
-_TABLE_COLUMNS = (
-    *("source", "number", "status", "start_s", "end_s"),
-    *("frames", "bytes", "encoder", "clip", "errors"),
-)
+_PICTURES = 3 * COLUMNS
+# A store is asked for whole clips.
+_LARGEST_PICTURED = 32_000_000
 
 
-def publish_artifacts(tally: Tally, config: RunConfig, about: list[tuple[str, str]]) -> None:
-    """Create a run's summary, table of clips and link to its output."""
-    output = config.output
+def publish_artifacts(
+    tally: Tally, config: RunConfig, about: list[tuple[str, str]], *, ended_early: str = ""
+) -> None:
+    """Create a run's summary, its clips as a table and as pictures, and where its output is.
+
+    ended_early: why the run did not come to its end.
+    """
+    far = is_remote(config.output)
+    output = config.output if far else str(Path(config.output).absolute())
+    link = _opens(output, is_folder=True)
+    where = f"[{output}]({link})" if link else f"`{output}`"
     create_markdown_artifact(
-        summary_markdown(tally, output, about),
+        summary_markdown(tally, where, about, ended_early=ended_early),
         key="clip-summary",
-        description="What was clipped, how fast, and what failed",
+        description="What failed, what was clipped, and how fast",
     )
-    rows = [{name: row[name] for name in _TABLE_COLUMNS} for row in tally.rows]
+    links = {
+        row["clip"]: address
+        for row in tally.rows
+        if row["file"]
+        and (address := _opens(f"{output.rstrip('/')}/{row['file']}", is_folder=False))
+    }
+    rows = table_rows(tally.rows, links)
     more = tally.rows_total - len(rows)
     create_table_artifact(
         rows,
@@ -44,8 +62,47 @@ def publish_artifacts(tally: Tally, config: RunConfig, about: list[tuple[str, st
         if more > 0
         else "All clips of this run",
     )
-    link = output if is_remote(output) else Path(output).as_uri()
-    create_link_artifact(link, key="clip-output", description="The output folder")
+    # The place for a link to a page that the output itself has (a report), where there is one.
+    if link:
+        create_link_artifact(
+            link, key="clip-output", link_text=output, description="Where the clips are"
+        )
+    else:
+        create_markdown_artifact(
+            f"`{output}`", key="clip-output", description="Where the clips are"
+        )
+    _publish_pictures(tally.rows, config)
+
+
+def _opens(uri: str, *, is_folder: bool) -> str | None:
+    """Where a browser opens it; None for what only another program reaches."""
+    if uri.startswith("s3://") and any(
+        os.environ.get(name) for name in ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3")
+    ):  # not Amazon's, whose console would not know it
+        return None
+    return browser_address(uri, is_folder=is_folder) if is_remote(uri) else None
+
+
+def _publish_pictures(rows: list[dict[str, Any]], config: RunConfig) -> None:
+    """The first frames of clips from as many videos as there is room for, in one picture.
+
+    The picture is in the artifact itself: a browser reaches Prefect's server, not the output.
+    """
+    written = [row for row in rows if row["file"] and row["bytes"] <= _LARGEST_PICTURED]
+    chosen = of_many_videos(written, _PICTURES)
+    output = open_output(config.output, config.execution.shard)
+    with ExitStack() as stack:
+        files = [(row, output.open(row["file"])) for row in chosen]
+        opened = [(row, stack.enter_context(file)) for row, file in files if file]
+        jpeg = contact_sheet(file for _, file in opened)
+    if jpeg is None:
+        return
+    names = ", ".join(f"{row['source']} {row['number']}" for row, _ in opened)
+    create_image_artifact(
+        f"data:image/jpeg;base64,{base64.b64encode(jpeg).decode()}",
+        key="clip-pictures",
+        description=f"First frames of clips, row by row: {names}",
+    )
 
 
 class ProgressArtifact:

@@ -1,11 +1,12 @@
 """The Prefect flow: configuration, run, artifacts, verdict."""
 
+from contextlib import suppress
 from typing import Any
 
 from prefect import flow
 from prefect.client.schemas.objects import State
 from prefect.logging import get_run_logger
-from prefect.runtime import deployment
+from prefect.runtime import deployment, flow_run
 from prefect.states import Completed, Failed
 
 from clipping.config.execution import LONGEST_RETRY_DELAY, Execution
@@ -14,24 +15,39 @@ from clipping.config.recipe import Recipe
 from clipping.config.run_config import RunConfig
 from clipping.errors import ClippingError
 from clipping.ffmpeg.binary import ffmpeg_path, ffmpeg_version
+from clipping.orchestration.announcements import announce_end
 from clipping.orchestration.artifacts import publish_artifacts
 from clipping.orchestration.error_messages import readable
 from clipping.orchestration.logging import flow_run_view, without_known_failures
 from clipping.orchestration.run import ClipRun
 from clipping.orchestration.task_window import ConnectedRayTaskRunner
 from clipping.orchestration.tasks import is_retried, probe_sources, transcode_chunks
+from clipping.run.names import name_of_run
 from clipping.run.preparation import from_anywhere, require_absolute
-from clipping.run.progress import current_view
+from clipping.run.progress import View, current_view
 from clipping.run.stopping import keep_interrupting
-from clipping.run.summary import about, closing_lines, outcome, verdict
+from clipping.run.summary import about, closing_lines, outcome, state_message, verdict
+from clipping.run.tally import Tally
 
 __all__ = ["clip_flow"]
 
 _runner: Any = ConnectedRayTaskRunner()
 
 
+def _name() -> str:
+    """What a flow run is called, from its parameters over the environment."""
+    given: dict[str, Any] = dict(flow_run.get_parameters())
+    with suppress(Exception):  # the run itself will say what is wrong with them
+        recipe, execution = given.pop("recipe", {}), given.pop("execution", {})
+        return name_of_run(
+            resolve(Recipe.model_validate(recipe), Execution.model_validate(execution), **given)
+        )
+    return f"clip into {given.get('output')}"
+
+
 @flow(
     name="clip-videos",
+    flow_run_name=_name,
     description="Cut videos into fixed-stride clips and transcode each to a standard MP4.",
     task_runner=_runner,
     validate_parameters=True,
@@ -61,18 +77,49 @@ def clip_flow(
         if deployment.id is not None:
             require_absolute(config)
         config = from_anywhere(config)
-        tally = ClipRun(config, *_tuned(config), view).run()
+        run = ClipRun(config, *_tuned(config), view)
     except ClippingError as error:
-        # Its message says all there is to say; raised, it would be logged with a traceback.
-        return Failed(message=error.message, data=error)
-    version = ffmpeg_version(ffmpeg_path(config.execution.ffmpeg_binary))
+        return _refused(error)
+    ended_early: ClippingError | None = None
     try:
-        publish_artifacts(tally, config, about(config, version))
+        run.run()
+    except ClippingError as error:
+        if not run.tally.has_results:
+            return _refused(error)
+        ended_early = error
+    return _ended(run.tally, config, view, ended_early)
+
+
+def _refused(error: ClippingError) -> State[Any]:
+    """A run of which there is nothing to show but why.
+
+    Its message says all there is to say; raised, it would be logged with a traceback.
+    """
+    return Failed(message=error.message, data=error)
+
+
+def _ended(
+    tally: Tally, config: RunConfig, view: View, ended_early: ClippingError | None
+) -> State[Any]:
+    """What a run has to show and to say; its state."""
+    early = ended_early.message if ended_early else ""
+    try:
+        version = ffmpeg_version(ffmpeg_path(config.execution.ffmpeg_binary))
+        publish_artifacts(tally, config, about(config, version), ended_early=early)
     except Exception as error:  # the clips are there; their description is a courtesy
         get_run_logger().warning(f"Not recorded in Prefect: {readable(error).message}")
-    failed, lines = verdict(tally, config), closing_lines(tally, config)
+    lines = closing_lines(tally, config)
+    if ended_early:
+        get_run_logger().error("%s", early)
+        announce_end(tally, config, early)
+        view.say(lines)
+        return Failed(message=early, data=ended_early)
+    failed = verdict(tally, config)
+    announce_end(tally, config, failed)
     view.say([*lines, f"Failed: {failed}"] if failed else lines)
-    return Failed(message=failed) if failed else Completed(message=outcome(tally, config))
+    if failed:
+        return Failed(message=state_message(tally, failed))
+    return Completed(message=outcome(tally, config))
 
 
 def _tuned(config: RunConfig) -> tuple[Any, Any]:

@@ -14,7 +14,8 @@ from prefect.logging import get_logger, get_run_logger
 from prefect.runtime import flow_run
 
 from clipping.config.execution import Execution
-from clipping.errors import ClippingError
+from clipping.errors import BundleError, ClippingError
+from clipping.orchestration.worker_log import worker_log
 from clipping.run.progress import Lines, View
 
 __all__ = ["flow_run_view", "task_log", "whereabouts", "without_known_failures"]
@@ -54,20 +55,32 @@ def whereabouts() -> tuple[str, str | None]:
 
 
 @contextmanager
-def task_log(execution: Execution) -> Generator[Callable[[str], None] | None]:
+def task_log(execution: Execution, name: str) -> Generator[Callable[[str], None] | None]:
     """Where ffmpeg's lines go if they are wanted: Prefect's log, and the screen through Ray.
 
-    Flushes Prefect's log at the end: lines sent in a worker's last two seconds would be lost.
+    Logs what leaves the block as an error, once, in the words that the run's end has for it.
     """
     logger: Any = get_run_logger()
+    worker = worker_log()
 
     def log(line: str) -> None:
         logger.info(line)
         print(f"ffmpeg: {line}", file=sys.stderr, flush=True)
 
+    failure: ClippingError | None = None
+    if worker:
+        worker.begin()
     try:
         yield log if execution.ffmpeg_verbose else None
+    except BundleError as error:
+        failure = error
+        for of, each in error.failures.items():
+            logger.warning("%s: %s", of, each.message)
+        raise
+    except ClippingError as error:
+        failure = error
+        logger.warning("%s: %s", name, error.message)
+        raise
     finally:
-        if execution.shows_worker_output:
-            for handler in logging.getLogger("prefect.task_runs").handlers:
-                handler.flush()
+        if worker:
+            worker.end(failure)

@@ -23,6 +23,7 @@ from clipping.dataset.layout import run_name
 from clipping.ffmpeg.binary import ffmpeg_path, ffmpeg_version
 from clipping.models import SourceFile
 from clipping.orchestration import WORKER_MODULES
+from clipping.orchestration.announcements import FailuresTold
 from clipping.orchestration.artifacts import ProgressArtifact
 from clipping.orchestration.crashed_runs import (
     end_without_ray,
@@ -51,8 +52,19 @@ class ClipRun:
     view: View
     tally: Tally = field(default_factory=Tally)
 
-    def run(self) -> Tally:
-        """Do it. Raises UsageError for settings that cannot work; all else ends in the tally."""
+    def run(self) -> None:
+        """Do it. Raises UsageError for settings that cannot work, before anything is done.
+
+        Any other ClippingError ends the run early: a disk that is full, say. The tally then holds
+        what was done by then.
+        """
+        self.tally.on_failure = FailuresTold(self.config).tell
+        try:
+            self._run()
+        finally:
+            self.tally.seconds = time.monotonic() - self.tally.began
+
+    def _run(self) -> None:
         execution = self.config.execution
         with prepared(self.config) as work:
             assert work.earlier.tables is not None
@@ -75,8 +87,6 @@ class ClipRun:
                     self.config.input,
                     prune=execution.prune and verdict(self.tally, self.config) is None,
                 )
-        self.tally.seconds = time.monotonic() - self.tally.began
-        return self.tally
 
     def _work_off(self, waiting: list[SourceFile], tracker: Tracker) -> None:
         config, log = self.config, get_run_logger()

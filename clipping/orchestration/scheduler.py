@@ -29,6 +29,7 @@ from clipping.config.run_config import RunConfig
 from clipping.models import Chunk, SourceFile
 from clipping.orchestration.artifacts import ProgressArtifact
 from clipping.orchestration.task_window import Done, TaskWindow
+from clipping.run.names import name_of_chunks, name_of_opening
 from clipping.run.progress import Snapshot, View
 from clipping.run.tracker import Tracker
 
@@ -99,6 +100,7 @@ class Scheduler:
             action.request,
             files=list(action.batch.files),
             execution=self.config.execution,
+            name=name_of_opening(action.batch.files, crashes=action.batch.crashes),
         )
 
     def _make(self, action: Make) -> None:
@@ -115,6 +117,13 @@ class Scheduler:
             progress=self.store.run,
             # An attempt that ended early may have published some: those have to be looked for.
             existing_sizes=None if action.was_tried else self.tracker.earlier.sizes_of(chunks),
+            name=name_of_chunks(
+                chunks,
+                bundle.encoder,
+                crashes=max(waiting.crashes for waiting in bundle.chunks),
+                refusals=max(waiting.refusals for waiting in bundle.chunks),
+                other_node=any(waiting.avoid for waiting in bundle.chunks),
+            ),
         )
 
     def _take_back(self, done: Done) -> None:

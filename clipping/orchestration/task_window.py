@@ -13,6 +13,7 @@ from typing import Any
 import ray
 from prefect import Task
 from prefect.client.orchestration import get_client
+from prefect.client.schemas.objects import Constant, RunInput
 from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 from prefect.states import Crashed
 from prefect_ray.context import remote_options
@@ -24,6 +25,7 @@ from clipping.cluster.resources import Request
 from clipping.errors import ClippingError
 from clipping.orchestration.attempts import Attempted
 from clipping.orchestration.error_messages import is_api_gone, readable
+from clipping.run.names import in_words
 
 __all__ = ["ConnectedRayTaskRunner", "Done", "TaskWindow"]
 
@@ -41,6 +43,23 @@ class ConnectedRayTaskRunner(RayTaskRunner[Any]):
     def __enter__(self) -> "ConnectedRayTaskRunner":
         super(RayTaskRunner, self).__enter__()
         return self
+
+    def submit(
+        self,
+        task: Any,
+        parameters: dict[str, Any],
+        wait_for: Any = None,
+        dependencies: dict[str, set[RunInput]] | None = None,
+    ) -> PrefectRayFuture[Any]:
+        """Submit it with its parameters in words, as the page of the task run shows them.
+
+        Of parameters that no other task has made, Prefect itself shows empty lists.
+        """
+        shown: dict[str, set[RunInput]] = {}
+        for name, value in parameters.items():
+            words: Any = Constant(type=in_words(value))  # frozen, which pyright does not see
+            shown[name] = {words}
+        return super().submit(task, parameters, wait_for, {**shown, **(dependencies or {})})
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +84,8 @@ class TaskWindow:
     """Task runs in flight. crashes: how many workers died."""
 
     crashes: int = 0
-    _flying: dict[Any, tuple[Any, Request, PrefectRayFuture[Any]]] = field(
-        default_factory=dict[Any, tuple[Any, Request, PrefectRayFuture[Any]]]
+    _flying: dict[Any, tuple[Any, Request, PrefectRayFuture[Any], str]] = field(
+        default_factory=dict[Any, tuple[Any, Request, PrefectRayFuture[Any], str]]
     )
     _withdrawn: set[Any] = field(default_factory=set[Any])
     _reasons: CrashReasons = field(default_factory=CrashReasons)
@@ -74,18 +93,23 @@ class TaskWindow:
     def __len__(self) -> int:
         return len(self._flying)
 
-    def submit(self, task: Task[Any, Any], item: Any, request: Request, **parameters: Any) -> None:
-        """Submit `task` with `parameters`, asking Ray for `request`; `item` comes back with it."""
+    def submit(
+        self, task: Task[Any, Any], item: Any, request: Request, *, name: str, **parameters: Any
+    ) -> None:
+        """Submit `task` with `parameters`, asking Ray for `request`; `item` comes back with it.
+
+        name: what its task run is called.
+        """
         with remote_options(**request.options()):
-            future: Any = task.submit(**parameters)
-        self._flying[future.wrapped_future] = (item, request, future)
+            future: Any = task.submit(name=name, **parameters)
+        self._flying[future.wrapped_future] = (item, request, future, name)
 
     def withdraw(self, which: Callable[[Request], bool]) -> None:
         """Call back task runs by what they ask for, which no node has.
 
         They come back from `next` like any other, unless they have ended after all.
         """
-        for reference, (_, request, _) in self._flying.items():
+        for reference, (_, request, *_) in self._flying.items():
             if reference not in self._withdrawn and which(request):
                 self._withdrawn.add(reference)
                 ray.cancel(reference)
@@ -98,7 +122,7 @@ class TaskWindow:
         ready: list[Any] = _ray.wait(list(self._flying), num_returns=1, timeout=timeout)[0]
         if not ready:
             return None
-        item, _, future = self._flying.pop(ready[0])
+        item, _, future, name = self._flying.pop(ready[0])
         withdrawn = ready[0] in self._withdrawn
         self._withdrawn.discard(ready[0])
         if withdrawn and _never_began(ready[0]):
@@ -108,7 +132,7 @@ class TaskWindow:
         if state.is_crashed():
             self.crashes += 1
             words = self._reasons.reason(state.message or "")
-            _mark_crashed(future, words)
+            _mark_crashed(future, name, words)
             return Done(item, crash=words)
         value = future.result(raise_on_failure=False)
         if isinstance(value, ClippingError):
@@ -133,7 +157,7 @@ def _never_began(reference: Any) -> bool:
     return False
 
 
-def _mark_crashed(future: PrefectRayFuture[Any], message: str) -> None:
+def _mark_crashed(future: PrefectRayFuture[Any], name: str, message: str) -> None:
     """Tell Prefect, whose record would say Running for ever.
 
     The lost worker's own report that it had begun may still be under way; if it never comes,
@@ -144,6 +168,7 @@ def _mark_crashed(future: PrefectRayFuture[Any], message: str) -> None:
         while True:
             try:
                 client.set_task_run_state(future.task_run_id, Crashed(message=message), force=True)
+                client.set_task_run_name(future.task_run_id, f"{name}, worker died")
             except (ObjectNotFound, PrefectHTTPStatusError) as error:
                 unknown = isinstance(error, ObjectNotFound) or error.response.status_code == 404
                 if not unknown:

@@ -14,6 +14,7 @@ from clipping.errors import BundleError, ClippingError, FailureKind
 from clipping.models import Chunk, ChunkRecord, SourceFile
 from clipping.orchestration.attempts import Attempted, attempt, telling_attempts
 from clipping.orchestration.logging import task_log, whereabouts
+from clipping.orchestration.task_page import tell_on_page
 from clipping.run.chunk import make_chunk, make_each, probe_file
 from clipping.storage.outputs import open_output, require_mounted
 
@@ -35,14 +36,24 @@ def _is_retried_here(error: Any) -> bool:
     return error.kind.is_transient and error.kind is not FailureKind.OUT_OF_SESSIONS
 
 
-@task(name="probe sources", cache_policy=NO_CACHE, retry_condition_fn=is_retried)
-def probe_sources(files: list[SourceFile], execution: Execution) -> Attempted:
+# Each takes its run's `name`: who submits it knows what it is and why it is done again.
+_options: Any = {
+    "task_run_name": "{name}",
+    "cache_policy": NO_CACHE,
+    "retry_condition_fn": is_retried,
+}
+
+
+@task(name="probe sources", **_options)
+def probe_sources(files: list[SourceFile], execution: Execution, name: str) -> Attempted:
     """Open videos and read the time of every frame. Reads each file once; takes one CPU."""
-    with telling_attempts():
+    host, _ = whereabouts()
+    with task_log(execution, name), telling_attempts():
+        tell_on_page(name, attempt(), tags=[host])
         return Attempted([probe_file(file, execution) for file in files], attempt())
 
 
-@task(name="transcode chunks", cache_policy=NO_CACHE, retry_condition_fn=is_retried)
+@task(name="transcode chunks", **_options)
 def transcode_chunks(
     chunks: list[Chunk],
     config: RunConfig,
@@ -50,6 +61,7 @@ def transcode_chunks(
     cpus: int,
     progress: str,
     existing_sizes: dict[str, int] | None,
+    name: str,
 ) -> Attempted:
     """Encode, cut, verify and publish the clips of a long chunk, or of several short ones.
 
@@ -60,7 +72,8 @@ def transcode_chunks(
     """
     reporter = Reporter(ProgressStore(progress), chunks[0].name)
     host, node = whereabouts()
-    with task_log(config.execution) as log, telling_attempts():
+    with task_log(config.execution, name) as log, telling_attempts():
+        tell_on_page(name, attempt(), tags=[encoder, host])
 
         def make(chunk: Chunk) -> ChunkRecord:
             try:

@@ -15,16 +15,21 @@ from clipping.wording import count
 __all__ = [
     "about",
     "absent",
+    "by_encoder",
+    "by_reason",
     "closing_lines",
+    "named",
     "outcome",
+    "shortened",
+    "state_message",
     "summary_lines",
-    "summary_markdown",
     "verdict",
 ]
 
 _FAILURES_SAID = 10
 _KNOWN_SAID = 3
 _WARNINGS_SAID = 5
+_REASON_LONGEST = 300
 
 
 def about(config: RunConfig, ffmpeg: str) -> list[tuple[str, str]]:
@@ -70,14 +75,14 @@ def closing_lines(tally: Tally, config: RunConfig) -> list[str]:
         alike = _alike(tally.failures)[:_FAILURES_SAID]
         for name, failure, others in alike:
             words = f" (and {others} more like this)" if others else ""
-            lines.append(f"  {_named(name, failure)}{words}")
+            lines.append(f"  {named(name, failure)}{words}")
             if config.execution.verbose and failure.command:
                 lines.append(f"    command: {failure.command}")
         more = sum(tally.kinds.values()) - sum(1 + others for _, _, others in alike)
         if more > 0:
             lines.append(f"  … and {more} more, in {FAILURES}")
     if tally.known:
-        said = [_named(name, failure) for name, failure in tally.known_failures[:_KNOWN_SAID]]
+        said = [named(name, failure) for name, failure in tally.known_failures[:_KNOWN_SAID]]
         more = [f"and {tally.known - len(said)} more"] if tally.known > len(said) else []
         lines.append(
             f"{tally.known} failed before ({'; '.join([*said, *more])}), {tally.new_failures} new;"
@@ -102,7 +107,7 @@ def holding_lines(holding: Holding) -> list[str]:
         lines.append(f"{count(holding.removed, 'stale clip')} removed")
     if stale := sum(holding.stale.values()):
         lines.append(
-            f"{count(stale, 'clip')} stale ({_by_reason(holding)}): see the column `stale` in"
+            f"{count(stale, 'clip')} stale ({by_reason(holding)}): see the column `stale` in"
             f" {MANIFEST}; --prune removes them"
         )
     if holding.replaced:
@@ -122,7 +127,8 @@ def holding_lines(holding: Holding) -> list[str]:
     return lines
 
 
-def _by_reason(holding: Holding) -> str:
+def by_reason(holding: Holding) -> str:
+    """How many clips are stale, reason by reason."""
     return ", ".join(f"{n} {reason}" for reason, n in holding.stale.most_common())
 
 
@@ -170,6 +176,25 @@ def verdict(tally: Tally, config: RunConfig) -> str | None:
     return None
 
 
+def state_message(tally: Tally, failed: str) -> str:
+    """What Prefect says of a run that failed: the first reason with its file, then the numbers.
+
+    failed: its `verdict`.
+    """
+    if not tally.failures or tally.problems():
+        return failed
+    first = named(*tally.failures[0])
+    more = sum(tally.kinds.values()) - 1
+    others = f" (and {more} more)" if more else ""
+    return f"{shortened(first)}{others}. {failed}"
+
+
+def shortened(text: str, most: int = _REASON_LONGEST) -> str:
+    """One line of a text, with its end left out if it is long."""
+    line = " ".join(text.split())
+    return line if len(line) <= most else f"{line[: most - 1].rstrip()}…"
+
+
 def _alike(failures: Iterable[tuple[str, Failure]]) -> list[tuple[str, Failure, int]]:
     """Each reason once, with the first it happened to, and how many more had it."""
     found: dict[tuple[str, str], tuple[str, Failure, int]] = {}
@@ -180,7 +205,7 @@ def _alike(failures: Iterable[tuple[str, Failure]]) -> list[tuple[str, Failure, 
     return list(found.values())
 
 
-def _named(name: str, failure: Failure) -> str:
+def named(name: str, failure: Failure) -> str:
     """A failure's message; those of a source begin with its name already."""
     return failure.message if failure.message.startswith(name) else f"{name}: {failure.message}"
 
@@ -200,102 +225,10 @@ def summary_lines(tally: Tally, output: str) -> list[str]:
             f" {tally.frames_encoded / max(tally.seconds, 0.001):.0f} frames/s)"
         )
     if len(tally.encoders) > 1:
-        parts.append(f"clips: {_by_encoder(tally)}")
+        parts.append(f"clips: {by_encoder(tally)}")
     return [*parts, *tally.cluster_notes]
 
 
-def _by_encoder(tally: Tally) -> str:
+def by_encoder(tally: Tally) -> str:
+    """How many clips each encoder made."""
     return ", ".join(f"{n} by {name}" for name, n in sorted(tally.encoders.items()))
-
-
-def summary_markdown(tally: Tally, output: str, about: Iterable[tuple[str, str]]) -> str:
-    """The run's summary for Prefect's page."""
-    made = tally.written - tally.reused
-    rows = [
-        (
-            "Videos",
-            f"{tally.sources}: {tally.clipped} clipped, {tally.empty} without clips,"
-            f" {tally.failed_sources} failed",
-        ),
-        ("Clips planned", f"{tally.planned}, {tally.with_frames} of them with frames"),
-        (
-            "Clips written",
-            f"{tally.written} ({made} made now, {tally.reused} there already)",
-        ),
-        ("Clips failed", f"{tally.failed}"),
-        ("Failed before", f"{tally.known} of the failed clips and videos, not tried again"),
-        (
-            "Clips absent",
-            f"{tally.absent}, in {count(tally.stretches, 'stretch')}" if tally.absent else "0",
-        ),
-        ("Clips with damage in the source", f"{tally.damaged}"),
-        ("Clips in the manifest", f"{tally.holding.clips}"),
-        ("Clips stale", f"{sum(tally.holding.stale.values())} {_in_brackets(tally.holding)}"),
-        ("Stale clips removed", f"{tally.holding.removed}"),
-        ("Chunks", f"{tally.chunks} ({tally.chunks_done_before} done before)"),
-        ("Seconds of clips made", f"{tally.made_seconds:.1f}"),
-        ("Speed", f"{tally.speed():.2f}x real time"),
-        (
-            "Frames encoded",
-            f"{tally.frames_encoded}"
-            f" ({tally.frames_encoded / max(tally.seconds, 0.001):.0f} a second)",
-        ),
-        ("Bytes of clips", f"{tally.bytes_written}"),
-        ("Retries", f"{tally.retries}"),
-        ("Workers lost", f"{tally.crashes}"),
-        ("Encoded", _by_encoder(tally)),
-        ("Wall time", f"{tally.seconds:.1f} s"),
-        ("Output", f"`{output}`"),
-        *(("Cluster", note) for note in tally.cluster_notes),
-        *about,
-    ]
-    text = ["# Clips", "", "| | |", "| --- | --- |"]
-    text += [f"| {name} | {_cell(value)} |" for name, value in rows]
-    if tally.problems():
-        text += ["", "## It does not add up", "", *(f"- {p}" for p in tally.problems())]
-    if tally.failures:
-        text += [
-            "",
-            "## What failed, and why",
-            "",
-            "| what | kind | why |",
-            "| --- | --- | --- |",
-        ]
-        text += [
-            f"| {_cell(name)} | {f.kind.value} | {_cell(f.message)} |" for name, f in tally.failures
-        ]
-        total = sum(tally.kinds.values())
-        if total > len(tally.failures):
-            text += [
-                "",
-                f"The first {len(tally.failures)} of {total}; {FAILURES} has all.",
-            ]
-    if tally.known_failures:
-        text += ["", "## What failed before", ""]
-        text += [f"- {_named(name, f)}" for name, f in tally.known_failures]
-        if tally.known > len(tally.known_failures):
-            text += [f"- … {tally.known - len(tally.known_failures)} more"]
-    if tally.reasons_empty:
-        text += ["", "## Videos without clips", ""]
-        text += [f"- {n} x {reason}" for reason, n in tally.reasons_empty.most_common(10)]
-    if tally.slowest:
-        text += ["", "## Slowest chunks", "", "| chunk | seconds |", "| --- | --- |"]
-        text += [f"| {_cell(name)} | {s:.1f} |" for s, name in sorted(tally.slowest, reverse=True)]
-    if tally.warnings:
-        text += [
-            "",
-            "## Noticed in the sources",
-            "",
-            *(f"- {w}" for w in tally.warnings),
-        ]
-        if tally.warnings_total > len(tally.warnings):
-            text += [f"- … {tally.warnings_total - len(tally.warnings)} more"]
-    return "\n".join(text)
-
-
-def _in_brackets(holding: Holding) -> str:
-    return f"({_by_reason(holding)})" if holding.stale else ""
-
-
-def _cell(text: str) -> str:
-    return text.replace("|", "\\|").replace("\n", " ")

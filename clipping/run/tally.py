@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 import time
 from collections import Counter
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -29,6 +29,7 @@ class Tally:
     millions of them. stretches: how many stretches of a video the absent clips are.
     failed_before, failed_sources_before, empty_before: how many of them an earlier run had told
     of already. failures: the new ones; known_failures: those of an earlier run.
+    on_failure: told of each new one, with its video and what of it failed.
     """
 
     sources: int = 0
@@ -68,6 +69,7 @@ class Tally:
     encoders: Counter[str] = field(default_factory=Counter[str])
     cluster_notes: list[str] = field(default_factory=list[str])
     holding: Holding = field(default_factory=Holding)
+    on_failure: Callable[[str, str, Failure], None] | None = None
 
     def add_planned(self, clips: Iterable[Clip]) -> int:
         """Count what is planned; how many clips that is."""
@@ -151,7 +153,7 @@ class Tally:
             self.failed_before += before
             if record.failure:
                 name = f"{key} clip {record.clip.number}"
-                self.add_failure(name, record.failure, before=before)
+                self.add_failure(name, record.failure, source=key, before=before)
         else:
             self.absent += record.clip.count
             self.stretches += 1
@@ -163,10 +165,17 @@ class Tally:
         if failure:
             self.add_failure(name, failure, before=before)
 
-    def add_failure(self, name: str, failure: Failure, *, before: bool = False) -> None:
-        """Keep a failure's reason, up to a bound, and count its kind if it is new."""
+    def add_failure(
+        self, name: str, failure: Failure, *, source: str = "", before: bool = False
+    ) -> None:
+        """Keep a failure's reason, up to a bound, and count its kind if it is new.
+
+        source: the video, if `name` is something of it.
+        """
         if not before:
             self.kinds[failure.kind.value] += 1
+            if self.on_failure:
+                self.on_failure(source or name, name, failure)
         kept = self.known_failures if before else self.failures
         if len(kept) < _FAILURES_SHOWN:
             kept.append((name, failure))
@@ -180,6 +189,11 @@ class Tally:
     def new_failures(self) -> int:
         """How many clips and videos this run saw fail."""
         return self.failed + self.failed_sources - self.known
+
+    @property
+    def has_results(self) -> bool:
+        """Whether anything became of a video, in this run or before."""
+        return bool(self.chunks or self.failed_sources or self.empty)
 
     def add_warning(self, text: str) -> None:
         """Keep a warning, up to a bound."""

@@ -7,7 +7,7 @@ import urllib.parse
 
 from clipping.errors import UsageError
 
-__all__ = ["is_remote", "is_web", "shown", "split_secret"]
+__all__ = ["browser_address", "is_remote", "is_web", "shown", "split_secret"]
 
 # Scheme to the extra of this package that brings what fsspec needs for it.
 EXTRAS = {
@@ -70,3 +70,24 @@ def split_secret(uri: str) -> tuple[str, str]:
 def shown(uri: str) -> str:
     """A URI as it may be shown: without credentials and signatures."""
     return split_secret(uri)[0]
+
+
+def browser_address(uri: str, *, is_folder: bool) -> str | None:
+    """Where a browser shows an object or a prefix: in its store's console; None if nowhere.
+
+    A local path has none: a page from a server may not lead to a file. Nor has Azure, whose
+    console wants to know the subscription.
+    """
+    scheme = scheme_of(uri)
+    bucket, _, name = uri.partition("://")[2].strip("/").partition("/")
+    quoted = urllib.parse.quote(name)
+    if is_web(uri):
+        return shown(uri)
+    if scheme == "s3":
+        place = "buckets" if is_folder else "object"
+        prefix = f"{quoted}/" if is_folder and name else quoted
+        return f"https://s3.console.aws.amazon.com/s3/{place}/{bucket}?prefix={prefix}"
+    if scheme in ("gs", "gcs"):
+        place = "browser" if is_folder else "browser/_details"
+        return f"https://console.cloud.google.com/storage/{place}/{bucket}/{quoted}".rstrip("/")
+    return None

@@ -107,12 +107,14 @@ def test_a_run_is_recorded_and_a_second_one_has_nothing_to_do(site: Site, tmp_pa
     check_clips(tmp_path / "out", 3, 1)
     assert {name: run["parameters"][name] for name in given} == given
     tasks = site.task_runs(run["id"])
-    assert {task["name"].rsplit("-", 1)[0] for task in tasks} == {
-        "probe sources", "transcode chunks",
+    assert {task["task_key"].rsplit("-", 1)[0] for task in tasks} == {
+        "probe_sources", "transcode_chunks",
     }  # fmt: skip
     assert {task["state_type"] for task in tasks} == {"COMPLETED"}
     artifacts = site.artifacts(run["id"])
-    assert set(artifacts) == {"clip-summary", "clip-table", "clip-progress", "clip-output"}
+    assert set(artifacts) == {
+        "clip-summary", "clip-table", "clip-progress", "clip-output", "clip-pictures",
+    }  # fmt: skip
     assert (
         "| Clips written | 14 (14 made now, 0 there already) |" in artifacts["clip-summary"]["data"]
     )

@@ -2,27 +2,41 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import json
+import logging
+import os
 import shutil
 import stat
 from pathlib import Path
 from typing import Any
 
+import av
 import pyarrow.parquet as pq
 import pytest
 from prefect.client.schemas.objects import State
 
 from clipping.config.execution import Execution
 from clipping.config.recipe import Recipe
+from clipping.dataset.coverage import Coverage
 from clipping.dataset.layout import manifest_name
 from clipping.dataset.merge import merge_manifests
-from clipping.errors import UsageError
+from clipping.errors import FailureKind, StorageError, UsageError
 from clipping.orchestration.flow import clip_flow
 from clipping.storage import object_store
 from clipping.storage.outputs import open_output
 from tests.support.bucket import exact_clips, put_videos
-from tests.support.flow_runs import manifest, newest_artifact, newest_task_runs
+from tests.support.flow_runs import (
+    events_of,
+    logs_of,
+    manifest,
+    newest_artifact,
+    newest_flow_run,
+    newest_task_runs,
+)
 from tests.support.media import FFMPEG, counter_video, read_numbers, steady
+from tests.support.processes import wait_until
 from tests.support.stores import S3
 
 pytestmark = pytest.mark.usefixtures("prefect_ray")
@@ -90,10 +104,40 @@ def test_a_folder_is_clipped_and_recorded(videos: Path, tmp_path: Path) -> None:
     assert "| Retries | 0 |" in summary
     assert len(json.loads(newest_artifact("clip-table").data)) == 8
     assert newest_artifact("clip-progress").data == 100
-    assert "out" in newest_artifact("clip-output").data
-    assert {r.name.rsplit("-", 1)[0] for r in newest_task_runs()} == {
-        "probe sources", "transcode chunks",
+    assert newest_artifact("clip-output").data == f"`{out}`"  # no browser opens a folder
+    assert picture_of(newest_artifact("clip-pictures").data) == (276, 972)
+    assert newest_flow_run().name == "videos → out, 1 s every 0.5 s"
+    check_task_runs()
+    assert {r.task_key.rsplit("-", 1)[0] for r in newest_task_runs()} == {
+        "probe_sources", "transcode_chunks",
     }  # fmt: skip
+
+
+def picture_of(address: str) -> tuple[int, ...]:
+    """Height and width of the picture in a data URL."""
+    head, _, body = address.partition(",")
+    assert head == "data:image/jpeg;base64"
+    with av.open(io.BytesIO(base64.b64decode(body)), "r") as container:
+        return next(container.decode(video=0)).to_ndarray(format="gray").shape
+
+
+def check_task_runs() -> None:
+    """Names, tags, inputs in words, and every task's log to its last line."""
+    runs = {r.name: r for r in newest_task_runs()}
+    assert set(runs) == {
+        "open 2 videos from a/clip.mp4",
+        "a/clip.mp4 #0, clips 0-4, libx264",
+        "b/clip.mp4 #0, clips 0-2, libx264",
+    }
+    node = os.uname().nodename
+    assert runs["a/clip.mp4 #0, clips 0-4, libx264"].tags == sorted(["libx264", node])
+    assert runs["open 2 videos from a/clip.mp4"].tags == [node]
+    inputs = runs["b/clip.mp4 #0, clips 0-2, libx264"].task_inputs
+    assert inputs["chunks"][0].type == "b/clip.mp4 #0 clips 0-2 (2 s)"
+    assert inputs["encoder"][0].type == "libx264"
+    assert len(json.dumps({k: [i.type for i in v] for k, v in inputs.items()})) < 1000
+    last = {log.task_run_id: log.message for log in logs_of(newest_flow_run()) if log.task_run_id}
+    assert last == {r.id: "Finished in state Completed()" for r in runs.values()}
 
 
 def stamps(tmp_path: Path) -> dict[str, int]:
@@ -167,6 +211,7 @@ def test_bad_files_fail_alone(videos: Path, tmp_path: Path) -> None:
     record = json.loads((tmp_path / "out/processed_videos/empty.mp4.json").read_text())
     assert record["failure"] == {"kind": "bad input", "message": "empty.mp4: the file is empty"}
     assert "page.mp4: an HTML page" in newest_artifact("clip-summary").data
+    check_told("empty.mp4: the file is empty", "page.mp4: an HTML page")
     again = clip(videos, tmp_path)
     assert again.is_completed()
     assert (again.message or "").endswith("; 2 failed before, 0 new")
@@ -183,6 +228,29 @@ def test_bad_files_fail_alone(videos: Path, tmp_path: Path) -> None:
     assert clip(videos, tmp_path, {**retry, "allow_failures": "3"}).is_completed()
     assert clip(videos, tmp_path, {**retry, "allow_failures": "0.5"}).is_completed()
     assert clip(videos, tmp_path, {**retry, "allow_failures": "10%"}).is_failed()
+
+
+def check_told(*reasons: str) -> None:
+    """Each an error in the log and an event, once; the state begins with the first of them."""
+    run = newest_flow_run()
+    assert run.state.message.startswith(f"{reasons[0]} (and 1 more). 0 clips and 2 videos failed")
+
+    def errors() -> list[str]:
+        return [log.message for log in logs_of(run) if log.level >= logging.ERROR]
+
+    wait_until(lambda: len(errors()) >= len(reasons), 20, "the log arrives")
+    assert [e[: len(r)] for e, r in zip(errors(), reasons, strict=True)] == list(reasons)
+    wait_until(lambda: len(events_of(run)) > len(reasons), 20, "the events arrive")
+    *failed, finished = events_of(run)
+    assert [e["event"] for e in failed] == ["clipping.source.failed"] * len(reasons)
+    assert [e["payload"]["reason"][: len(r)] for e, r in zip(failed, reasons, strict=True)] == list(
+        reasons
+    )
+    assert failed[0]["resource"]["prefect.resource.id"] == "clipping.source.empty.mp4"
+    assert finished["event"] == "clipping.run.finished"
+    assert finished["resource"]["clipping.result"] == "failed"
+    counted = {"videos": 4, "videos_failed": 2, "clips": 8, "clips_failed": 0, "failures_new": 2}
+    assert finished["payload"] | counted == finished["payload"]
 
 
 def test_two_videos_of_one_name_never_replace_each_other(videos: Path, tmp_path: Path) -> None:
@@ -224,8 +292,16 @@ def test_what_can_pass_is_tried_again_and_prefect_shows_it(videos: Path, tmp_pat
     binary = stand_in(tmp_path, 'echo "No space left on device" >&2; exit 228')
     state = clip(videos, tmp_path, {"ffmpeg_binary": binary})
     assert state.is_completed(), state.message
-    assert sorted(r.run_count for r in newest_task_runs() if "transcode" in r.name) == [1, 2]
+    runs = [r for r in newest_task_runs() if "transcode" in r.task_key]
+    assert sorted(r.run_count for r in runs) == [1, 2]
     assert "| Retries | 1 |" in newest_artifact("clip-summary").data
+    [retried] = [r for r in runs if r.run_count == 2]
+    assert retried.name.endswith(", libx264, attempt 2")
+    said = [log for log in logs_of(newest_flow_run()) if log.task_run_id == retried.id]
+    assert "is full" in said[0].message
+    assert said[-1].message == "Finished in state Completed()"
+    assert max(log.level for log in said) == logging.WARNING
+    assert not [log for log in said if "Traceback" in log.message]
 
 
 def test_what_cannot_pass_is_not_tried_again(videos: Path, tmp_path: Path) -> None:
@@ -237,6 +313,17 @@ def test_what_cannot_pass_is_not_tried_again(videos: Path, tmp_path: Path) -> No
     failed = [r for r in manifest(tmp_path) if r["status"] == "failed"]
     assert failed
     assert all("Unknown encoder" in r["errors"] for r in failed)
+    run = newest_flow_run()
+    video = failed[0]["source"]
+
+    def errors() -> list[str]:
+        return [log.message for log in logs_of(run) if log.level >= logging.ERROR]
+
+    # Of all clips that failed for one reason, one line with their video.
+    wait_until(errors, 20, "the log arrives")
+    assert len(errors()) == 1
+    assert errors()[0].startswith(f"{video} clip 0: ")
+    assert run.state.message.startswith(f"{video} clip 0: ")
 
 
 def test_a_killed_worker_costs_a_resubmission(videos: Path, tmp_path: Path) -> None:
@@ -244,8 +331,13 @@ def test_a_killed_worker_costs_a_resubmission(videos: Path, tmp_path: Path) -> N
     binary = stand_in(tmp_path, "kill -9 $PPID; sleep 5")
     state = clip(videos, tmp_path, {"ffmpeg_binary": binary})
     assert state.is_completed(), state.message
-    states = sorted(r.state.type.value for r in newest_task_runs() if "transcode" in r.name)
+    states = sorted(r.state.type.value for r in newest_task_runs() if "transcode" in r.task_key)
     assert states == ["COMPLETED", "COMPLETED", "CRASHED"]
+    names = {r.name: r.state.type.value for r in newest_task_runs() if "transcode" in r.task_key}
+    [crashed] = [name for name, state in names.items() if state == "CRASHED"]
+    work = crashed.removesuffix(", worker died")
+    assert work != crashed
+    assert names[f"{work}, again after a crash"] == "COMPLETED"
     assert len([r for r in manifest(tmp_path) if r["status"] == "written"]) == 8
     assert "| Workers lost | 1 |" in newest_artifact("clip-summary").data
 
@@ -263,6 +355,30 @@ def test_a_worker_that_always_dies_fails_its_chunk(videos: Path, tmp_path: Path)
     rows = manifest(tmp_path)
     assert [r["status"] for r in rows] == ["written"] * 5 + ["failed"] * 3
     assert all("the worker that made it died 2 times" in r["errors"] for r in rows[5:])
+
+
+def test_a_full_disk_at_the_end_leaves_summary_and_table(
+    videos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The tables cannot be written; what was made is told of all the same."""
+
+    def publish(*_: Any, **__: Any) -> None:
+        raise StorageError("cannot write manifest.parquet: no space left", FailureKind.DISK_FULL)
+
+    monkeypatch.setattr(Coverage, "publish", publish)
+    state = clip(videos, tmp_path)
+    assert state.is_failed()
+    assert (state.message or "").startswith("cannot write manifest.parquet: no space left")
+    run = newest_flow_run()
+    summary = newest_artifact("clip-summary")
+    assert summary.flow_run_id == run.id
+    assert summary.data.startswith("# Ended early, with 8 clips from 2 videos\n")
+    assert "**cannot write manifest.parquet: no space left**" in summary.data
+    table = newest_artifact("clip-table")
+    assert table.flow_run_id == run.id
+    assert len(json.loads(table.data)) == 8
+    wait_until(lambda: events_of(run), 20, "the event arrives")
+    assert [e["event"] for e in events_of(run)] == ["clipping.run.finished"]
 
 
 def test_a_missing_ffmpeg_is_told_before_anything_starts(videos: Path, tmp_path: Path) -> None:
@@ -355,5 +471,5 @@ def test_videos_that_share_a_task_fail_and_crash_alone(tmp_path: Path) -> None:
     assert "the worker that made it died 2 times" in rows["04.mp4"]["errors"]
     assert "died" not in rows["07.mp4"]["errors"]
     assert len(rows) == 24
-    transcoding = [r for r in newest_task_runs() if "transcode" in r.name]
+    transcoding = [r for r in newest_task_runs() if "transcode" in r.task_key]
     assert len(transcoding) < 24

@@ -254,7 +254,7 @@ def test_refused_sessions_are_asked_for_again_without_holding_the_gpu(site: Site
     assert site.by_encoder() == {"h264_nvenc": 8}
     refused = [line for line in site.log() if line["refused"]]
     assert refused
-    runs = [r for r in newest_task_runs() if "transcode" in r.name]
+    runs = [r for r in newest_task_runs() if "transcode" in r.task_key]
     assert {r.run_count for r in runs} == {1}  # Prefect's retry would wait inside the Ray task
     assert sum(r.state.is_failed() for r in runs) == len(refused)
     # Ray would start a worker process for each of them.
