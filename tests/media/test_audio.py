@@ -113,6 +113,30 @@ def test_flac_is_the_sources_sample_for_sample(
             assert _flac_bits(container) == {"s16": 16, "s32": 24}[depth]
 
 
+def test_flac_that_is_damaged(make: Make, tmp_path: Path) -> None:
+    """What decodes is in its place; where nothing does, the clip has what the source has."""
+    counter_video(tmp_path / "silent.mp4", *steady(75, 25))
+    codec = ["-c:a", "flac", "-frame_size", "4608"]
+    add_sound(tmp_path / "silent.mp4", noise(3), tmp_path / "in.mp4", *codec)
+    with av.open(str(tmp_path / "in.mp4")) as container:
+        packets = [p for p in container.demux(audio=0) if p.size]
+    data = bytearray((tmp_path / "in.mp4").read_bytes())
+    for number in [3, 4, 5, *range(10, 21)]:  # some of the first second, all of the second one
+        place, size = packets[number].pos, packets[number].size
+        assert place is not None
+        data[place : place + size] = bytes(size)
+    (tmp_path / "in.mp4").write_bytes(data)
+    clips = make(tmp_path / "in.mp4", clip_len_s=1, clip_stride_s=1).clips
+    assert [(c.audio or {}).get("copied") for c in clips] == [False, True, False]
+    source = noise(3)
+    first, last = (heard(Path(clips[i].location or "")) for i in (0, 2))
+    assert np.max(np.abs(first[: 3 * 4608] - source[: 3 * 4608])) < 1e-6
+    assert np.max(np.abs(first[6 * 4608 :] - source[6 * 4608 : 10 * 4608])) < 1e-6
+    # FFmpeg takes what is hidden of a packet that it cannot decode from the next one.
+    begin = 22 * 4608 - 2 * RATE
+    assert np.max(np.abs(last[begin:] - source[2 * RATE + begin :])) < 1e-6
+
+
 def _flac_bits(container: Any) -> int:
     """Bits of a sample in STREAMINFO (RFC 9639, 8.2): 5 bits after 103."""
     info = bytes(container.streams.audio[0].codec_context.extradata)
