@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import Any, Self, TypeVar
+from typing import Any, BinaryIO, Self, TypeVar
 
 from clipping.dataset.failure_list import FailureList
 from clipping.dataset.layout import (
@@ -103,6 +103,7 @@ class Coverage:
         self._replaced: list[dict[str, Any]] = []
         self._listed: list[dict[str, Any]] | None = None
         self._is_changed = not held.is_whole
+        self.time = held.time
 
     def __enter__(self) -> Self:
         output, shard, enter = self._output, self._shard, self._stack.enter_context
@@ -187,12 +188,33 @@ class Coverage:
         if self._pruned:
             remove_records(self._output, self._chunks(), self._pruned)
         if self._is_changed:
-            facts = {"clipping.time": str(self.held.next_time())}
+            self.time = self.held.next_time()
+            facts = {"clipping.time": str(self.time)}
             self._sources.publish(facts)
             self._failures.publish()
             self._manifest.publish(facts)
         self.held.remove_notes()
         return self._holding
+
+    @property
+    def is_changed(self) -> bool:
+        """Whether the run changed anything that the tables tell; they are published anew then."""
+        return self._is_changed
+
+    @property
+    def touched(self) -> set[str]:
+        """Keys of the videos whose clips this run made, or found by their records."""
+        return {key for key, now in self._now.items() if now.ended is not Ended.KEPT}
+
+    def published(self) -> Iterator[BinaryIO | None]:
+        """Manifest, table of videos and list of failures as the output has them now, to read."""
+        tables = (
+            (self._manifest.path, manifest_name(self._shard)),
+            (self._sources.path, sources_name(self._shard)),
+            (self._failures.path, failures_name(self._shard)),
+        )
+        for path, name in tables:
+            yield path.open("rb") if self._is_changed else self._output.open(name)
 
     def expect(self, file: SourceFile, clips: set[str] | None) -> None:
         """What a run would make of a video: these clips, by id; None if it would fail."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,6 +19,7 @@ __all__ = ["Tally"]
 _ROWS_SHOWN = 500
 _FAILURES_SHOWN = 50
 _SLOWEST_SHOWN = 5
+_NEWEST_SHOWN = 48
 
 
 @dataclass(slots=True)
@@ -29,6 +30,7 @@ class Tally:
     millions of them. stretches: how many stretches of a video the absent clips are.
     failed_before, failed_sources_before, empty_before: how many of them an earlier run had told
     of already. failures: the new ones; known_failures: those of an earlier run.
+    newest: rows of the clips that were made last. report: the line that says where the report is.
     """
 
     sources: int = 0
@@ -62,12 +64,14 @@ class Tally:
     reasons_empty: Counter[str] = field(default_factory=Counter[str])
     rows: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
     rows_total: int = 0
+    newest: deque[dict[str, Any]] = field(default_factory=lambda: deque(maxlen=_NEWEST_SHOWN))
     slowest: list[tuple[float, str]] = field(default_factory=list[tuple[float, str]])
     warnings: list[str] = field(default_factory=list[str])
     warnings_total: int = 0
     encoders: Counter[str] = field(default_factory=Counter[str])
     cluster_notes: list[str] = field(default_factory=list[str])
     holding: Holding = field(default_factory=Holding)
+    report: str = ""
 
     def add_planned(self, clips: Iterable[Clip]) -> int:
         """Count what is planned; how many clips that is."""
@@ -106,6 +110,7 @@ class Tally:
         if done_before:
             self.reused += sum(c.status is ClipStatus.WRITTEN for c in record.clips)
             return rows
+        self.newest.extend(row for row in rows if row["status"] == ClipStatus.WRITTEN)
         self.reused += record.reused
         self.frames_encoded += record.encoded_frames
         self.made_seconds += record.made_seconds
