@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import posixpath
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cache
+from itertools import chain, islice
 from typing import Any
 
 from clipping import __version__
@@ -45,6 +46,7 @@ _NOW = "now.js"
 _MADE = "made.json"
 _MANY = 10_000  # clips, from which on their previews' listing is taken apart
 _HEX = "0123456789abcdef"
+_FILES_AT_ONCE = 64
 _FILES_A_RANGE = 10  # of videos: how many are searched and sorted at a time where there are many
 _RANGES_FROM = 20_000  # videos, or five times as many clips
 
@@ -107,12 +109,15 @@ def publish_report(coverage: Coverage, run: RunFacts | None) -> str | None:
     totals = rows.totals()
     unopened = failed - totals.videos["failed"]  # what an input names, and cannot be opened
     content = _Content(totals, groups, histograms(rows.written()), unopened=max(0, unopened))
-    files = [*rows.clip_files(_previews(output, rows.clips.num_rows))]
-    videos = [*rows.video_files(coverage.touched)]
-    for file in (*files, *videos):
-        content.files[file.kind].append(file.name)
+    files = rows.clip_files(_previews(output, rows.clips.num_rows))
+    videos: list[DataFile] = []
+    for batch in _batches(chain(files, rows.video_files(coverage.touched))):
+        _write(output, folder, there, batch)
+        for file in batch:
+            content.files[file.kind].append(file.name)
+            if file.names is not None:
+                videos.append(replace(file, text=""))
     content.ranges = _ranges(videos, rows)
-    _write(output, folder, there, [*files, *videos])
     output.write_text(report_name(shard), _page(output, shard, content, run))
     write_now(output, shard, None)
     output.write_text(f"{folder}/{_MADE}", stamp)
@@ -162,6 +167,12 @@ def _previews(output: Output, clips: int) -> set[str]:
     return {clip for clip in ids if clip is not None}
 
 
+def _batches(files: Iterator[DataFile]) -> Iterator[list[DataFile]]:
+    """A few at a time: together they may take more memory than there is."""
+    while batch := list(islice(files, _FILES_AT_ONCE)):
+        yield batch
+
+
 def _write(output: Output, folder: str, there: set[str], files: Iterable[DataFile]) -> None:
     """Write the files that are not there."""
     new = [file for file in files if file.name not in there]
@@ -180,7 +191,8 @@ def _ranges(videos: Sequence[DataFile], rows: Rows) -> list[_Range]:
     ranges: list[_Range] = []
     for start in range(0, len(videos), _FILES_A_RANGE):
         part = videos[start : start + _FILES_A_RANGE]
-        each = _Range(part[0].names[0], part[-1].names[1], (start, start + len(part)))
+        names = [name for file in part for name in file.names or ()]
+        each = _Range(names[0], names[-1], (start, start + len(part)))
         each.sums = [sum(column) for column in zip(*(file.sums for file in part), strict=True)]
         ranges.append(each)
     return ranges

@@ -63,11 +63,14 @@ class Totals:
 
 @dataclass(frozen=True, slots=True)
 class DataFile:
-    """A script beside the page. names: of the first and last video in it, if it holds videos."""
+    """A script beside the page.
+
+    names: of the first and last video in it; sums: of their rows; of a file with videos alone.
+    """
 
     kind: str
     text: str
-    names: tuple[str, str] = ("", "")
+    names: tuple[str, str] | None = None
     sums: tuple[int, ...] = ()
 
     @property
@@ -118,9 +121,10 @@ class Rows:
 
     def written(self) -> Any:
         """The clips that are there and the newest of their video, with their place as `row`."""
+        names = ["clip", "width", "height", "frames", "bytes", "duration_s", "fps"]
         at = self._arrow.array(range(self.clips.num_rows), self._arrow.int64())
-        table = self.clips.append_column("row", at)
-        status = table["status"].cast(self._arrow.string())
+        table = self.clips.select(names).append_column("row", at)
+        status = self.clips["status"].cast(self._arrow.string())
         return table.filter(self._compute.equal(status, ClipStatus.WRITTEN.value))
 
     def totals(self) -> Totals:
