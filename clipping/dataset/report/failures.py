@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import BinaryIO
 
 from clipping.models import ClipStatus, SourceStatus
+from clipping.wording import count
 
 __all__ = ["Group", "grouped", "read_failures"]
 
@@ -17,7 +18,11 @@ _NAMED = 20
 
 @dataclass(slots=True)
 class Group:
-    """What shares a reason. what: video or clip; text: of the first; names: of the first few."""
+    """What shares a reason.
+
+    what: video, clip, or stretch of consecutive absent clips; text: of the first; names: of the
+    first few.
+    """
 
     what: str
     status: str
@@ -30,6 +35,11 @@ class Group:
     def more(self) -> int:
         """How many are not named."""
         return self.count - len(self.names)
+
+    @property
+    def noun(self) -> str:
+        """What they are, in words."""
+        return count(self.count, self.what).partition(" ")[2]
 
     @property
     def weight(self) -> tuple[int, int]:
@@ -50,6 +60,7 @@ def grouped(rows: Iterable[Mapping[str, str]]) -> tuple[list[Group], int]:
     videos = 0
     for row in rows:
         what = "clip" if row["clip"] else "video"
+        what = "stretch" if row["status"] == ClipStatus.ABSENT else what
         videos += what == "video" and row["status"] == SourceStatus.FAILED
         reason = _without_name(row["reason"], row["source"], row["source_uri"])
         key = (what, row["status"], row["failure_kind"], re.sub(r"\d[\d.]*", "0", reason))
@@ -58,7 +69,7 @@ def grouped(rows: Iterable[Mapping[str, str]]) -> tuple[list[Group], int]:
             group = found[key] = Group(what, row["status"], row["failure_kind"], reason)
         group.count += 1
         if len(group.names) < _NAMED:
-            number = f" clip {row['number']}" if what == "clip" else ""
+            number = f" clip {row['number']}" if row["clip"] else ""
             group.names.append((row["source"], number))
     return sorted(found.values(), key=lambda group: group.weight), videos
 

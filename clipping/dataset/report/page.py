@@ -75,13 +75,17 @@ class _Range:
 
 @dataclass(slots=True)
 class _Content:
-    """What a page shows besides the run."""
+    """What a page shows besides the run.
+
+    is_marked: whether the videos of the last run are marked, since they are not all.
+    """
 
     totals: Totals = field(default_factory=Totals)
     groups: Sequence[Group] = ()
     charts: Sequence[Histogram] = ()
     files: dict[str, list[str]] = field(default_factory=lambda: {"clips": [], "videos": []})
     ranges: Sequence[_Range] = ()
+    is_marked: bool = False
     unopened: int = 0
 
 
@@ -118,6 +122,7 @@ def publish_report(coverage: Coverage, run: RunFacts | None) -> str | None:
             if file.names is not None:
                 videos.append(replace(file, text=""))
     content.ranges = _ranges(videos, rows)
+    content.is_marked = len(coverage.touched) < len(rows.keys)
     output.write_text(report_name(shard), _page(output, shard, content, run))
     write_now(output, shard, None)
     output.write_text(f"{folder}/{_MADE}", stamp)
@@ -239,6 +244,7 @@ def _page(output: Output, shard: str, content: _Content, run: RunFacts | None) -
         "clipFields": CLIP_FIELDS,
         "videoFields": VIDEO_FIELDS,
         "ranges": [each.files for each in content.ranges],
+        "marked": content.is_marked,
     }
     totals = content.totals
     _, shards = shard_parts(shard) if shard else (0, 0)

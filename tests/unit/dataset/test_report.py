@@ -211,7 +211,7 @@ def test_failures_are_grouped_by_reason_the_worst_first() -> None:
         ("video", "failed", "the file is empty", 1),
         ("clip", "failed", "frame 0 cannot be decoded", 30),
         ("video", "no clips", "lasts 0.1 s", 2),
-        ("clip", "absent", "no frame", 1),
+        ("stretch", "absent", "no frame", 1),
     ]
     assert groups[0].names == [("a.mp4", ""), ("b.mp4", "")]
     assert groups[2].names[0] == ("0.mp4", " clip 7")

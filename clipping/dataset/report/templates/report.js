@@ -241,7 +241,7 @@
     if (video.damaged) tags.push(["damaged", `${whole(video.damaged)} damaged`]);
     if (video.absent) tags.push(["absent", `${whole(video.absent)} absent`]);
     if (video.stale) tags.push(["stale", `${whole(video.stale)} stale`]);
-    if (video.touched) tags.push(["run", "last run"]);
+    if (video.touched && settings.marked) tags.push(["run", "last run"]);
     const facts = [
       video.width && `${video.width}×${video.height}`, video.codec,
       video.fps && `${Number(video.fps.toFixed(3))} fps`,
