@@ -78,7 +78,7 @@ class ClipRun:
                     prune=execution.prune and verdict(self.tally, self.config) is None,
                 )
                 self.tally.seconds = time.monotonic() - self.tally.began
-                self.tally.report = report_run(manifest, self.tally, self.config)
+                report_run(manifest, self.tally, self.config)
         self.tally.seconds = time.monotonic() - self.tally.began
         return self.tally
 

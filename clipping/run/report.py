@@ -29,9 +29,9 @@ _CLIP = (
 )
 
 
-def report_run(coverage: Coverage, tally: Tally, config: RunConfig) -> str:
-    """Write the report of what the output holds after a run; the line that says where it is."""
-    return report_line(coverage, _facts(tally, config))
+def report_run(coverage: Coverage, tally: Tally, config: RunConfig) -> None:
+    """Write the report of what the output holds after a run; the tally is to tell of it."""
+    tally.report = report_line(coverage, _facts(tally, config))
 
 
 def recipe_sentence(recipe: Recipe) -> str:
@@ -127,8 +127,8 @@ class LiveReport:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, error: object, *_: object) -> None:
         self._pool.shutdown(wait=False, cancel_futures=True)
-        if self._writing is not None:
+        if error is None and self._writing is not None:  # who was interrupted does not wait
             with suppress(Exception):
                 self._writing.result(timeout=_EVERY)  # or it would come after the report

@@ -11,6 +11,7 @@ from typing import Any
 
 from clipping.dataset.coverage import Holding
 from clipping.dataset.manifest import Origin, clip_row
+from clipping.dataset.report.page import REPORT_AT
 from clipping.dataset.tables import HeldSource
 from clipping.models import ChunkRecord, Clip, ClipRecord, ClipStatus, Failure
 
@@ -72,6 +73,11 @@ class Tally:
     cluster_notes: list[str] = field(default_factory=list[str])
     holding: Holding = field(default_factory=Holding)
     report: str = ""
+
+    @property
+    def report_at(self) -> str:
+        """Path or URI of the report; empty if there is none."""
+        return self.report.removeprefix(REPORT_AT) if self.report.startswith(REPORT_AT) else ""
 
     def add_planned(self, clips: Iterable[Clip]) -> int:
         """Count what is planned; how many clips that is."""

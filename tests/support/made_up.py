@@ -104,7 +104,7 @@ def made_up_run(
                 config.input,
                 prune=config.execution.prune and verdict(tally, config) is None,
             )
-            tally.report = report_run(manifest, tally, config)
+            report_run(manifest, tally, config)
     return tally, tally.holding
 
 

@@ -51,5 +51,5 @@ def real_run(
                 prune=config.execution.prune,
             )
             tally.seconds = time.monotonic() - tally.began
-            tally.report = report_run(manifest, tally, config)
+            report_run(manifest, tally, config)
     return tally

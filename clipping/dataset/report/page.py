@@ -40,12 +40,14 @@ from clipping.dataset.report.rows import (
 from clipping.plan.shards import shard_parts
 from clipping.storage.outputs import Output
 
-__all__ = ["RunFacts", "publish_report", "report_line", "require_page", "write_now"]
+__all__ = ["REPORT_AT", "RunFacts", "publish_report", "report_line", "require_page", "write_now"]
 
+REPORT_AT = "Report: "  # begins the line that says where the report is
 _NOW = "now.js"
 _MADE = "made.json"
 _MANY = 10_000  # clips, from which on their previews' listing is taken apart
 _HEX = "0123456789abcdef"
+_MOST = 3_000_000  # clips, of which a page is made: a gigabyte of memory each million
 _FILES_AT_ONCE = 64
 _FILES_A_RANGE = 10  # of videos: how many are searched and sorted at a time where there are many
 _RANGES_FROM = 20_000  # videos, or five times as many clips
@@ -108,7 +110,7 @@ def publish_report(coverage: Coverage, run: RunFacts | None) -> str | None:
         )
         if manifest is None or sources is None or failures is None:
             return None
-        rows = Rows(manifest, sources)
+        rows = Rows(manifest, sources, at_most=_MOST)
         groups, failed = grouped(read_failures(failures))
     totals = rows.totals()
     unopened = failed - totals.videos["failed"]  # what an input names, and cannot be opened
@@ -136,15 +138,15 @@ def publish_report(coverage: Coverage, run: RunFacts | None) -> str | None:
 def report_line(coverage: Coverage, run: RunFacts | None) -> str:
     """Write the report; the line that says where it is, or why it is not. Nothing is raised.
 
-    The clips and the tables are there, whatever happens to their description, and the next run
+    The clips and the tables are there, whatever happens to their description, and a later run
     tries again.
     """
     try:
         where = publish_report(coverage, run)
     except Exception as error:  # of whatever kind
         why = str(error) or type(error).__name__
-        return f"{REPORT} could not be written, the next run tries again: {why}"
-    return f"Report: {where}" if where else ""
+        return f"{REPORT} was not written: {why}"
+    return f"{REPORT_AT}{where}" if where else ""
 
 
 def require_page(output: Output, shard: str) -> None:

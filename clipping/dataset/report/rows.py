@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
 from clipping.dataset.tables import SUPERSEDED
+from clipping.errors import FailureKind, StorageError
 from clipping.models import ClipStatus
 
 __all__ = ["CLIP_FIELDS", "ROWS_A_FILE", "VIDEO_FIELDS", "DataFile", "Rows", "Totals"]
@@ -82,16 +83,23 @@ class DataFile:
 class Rows:
     """All rows of two tables, in the order of the page; they are read and held in memory.
 
-    previews: ids of clips that have one. touched: keys of the videos of the last run.
+    Raises StorageError if there are more than `at_most` clips.
     """
 
-    def __init__(self, manifest: BinaryIO, sources: BinaryIO) -> None:
+    def __init__(self, manifest: BinaryIO, sources: BinaryIO, at_most: int) -> None:
         self._arrow: Any = importlib.import_module("pyarrow")
         self._compute: Any = importlib.import_module("pyarrow.compute")
         parquet: Any = importlib.import_module("pyarrow.parquet")
         texts = ["source", *_TEXTS]
         columns = ["clip", "source", *_NUMBERS, *_TEXTS]
-        clips = parquet.ParquetFile(manifest, read_dictionary=texts).read(columns=columns)
+        file = parquet.ParquetFile(manifest, read_dictionary=texts)
+        if file.metadata.num_rows > at_most:
+            message = (
+                f"{file.metadata.num_rows} clips are more than the {at_most} that one page is made"
+                " for; runs with --shard make one for each shard"
+            )
+            raise StorageError(message, FailureKind.USAGE)
+        clips = file.read(columns=columns)
         videos = parquet.ParquetFile(sources).read(columns=["source", *_FACTS])
         named = dict(zip(videos["source"].to_pylist(), range(videos.num_rows), strict=True))
         keys: Any = self._whole(clips["source"])
@@ -151,7 +159,7 @@ class Rows:
         return totals
 
     def clip_files(self, previews: Set[str]) -> Iterator[DataFile]:
-        """The clips, `ROWS_A_FILE` in a file."""
+        """The clips, `ROWS_A_FILE` in a file. previews: ids of those that have one."""
         for start in range(0, self.clips.num_rows, ROWS_A_FILE):
             part = self.clips.slice(start, ROWS_A_FILE)
             columns: list[list[Any]] = [part[name].to_pylist() for name in _NUMBERS]
@@ -170,7 +178,7 @@ class Rows:
             yield DataFile("clips", _script("clips", start // ROWS_A_FILE, [list(texts), rows]))
 
     def video_files(self, touched: Set[str]) -> Iterator[DataFile]:
-        """The videos, `ROWS_A_FILE` in a file."""
+        """The videos, `ROWS_A_FILE` in a file. touched: keys of those of the last run."""
         sums = self._sums()
         nothing = (None,) * len(_FACTS)
         for start in range(0, len(self.keys), ROWS_A_FILE):
