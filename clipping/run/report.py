@@ -89,6 +89,7 @@ class LiveReport:
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="report")
         self._last = time.monotonic() - _EVERY
         self._writing: Future[None] | None = None
+        self._has_page = False
 
     def show(self, snapshot: Snapshot) -> None:
         """Show it, and tell the report if it is time."""
@@ -122,7 +123,9 @@ class LiveReport:
     def _write(self, state: dict[str, Any]) -> None:
         with suppress(Exception):  # the next one, or the report at the end, may get through
             write_now(self._output, self._shard, state)
-            require_page(self._output, self._shard)
+            if not self._has_page:
+                require_page(self._output, self._shard)
+                self._has_page = True
 
     def __enter__(self) -> Self:
         return self

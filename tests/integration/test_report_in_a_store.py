@@ -12,6 +12,9 @@ import s3fs
 from clipping.config.execution import Execution
 from clipping.config.recipe import Recipe
 from clipping.config.run_config import RunConfig
+from clipping.dataset.report.page import require_page, write_now
+from clipping.storage import object_store
+from clipping.storage.outputs import open_output
 from tests.support.browser import browser
 from tests.support.bucket import put_videos
 from tests.support.real_run import real_run
@@ -64,6 +67,12 @@ def test_it_opens_from_a_bucket_and_plays(s3: S3, tmp_path: Path) -> None:
     assert again.report == tally.report
     written = [seen.path for seen in s3.seen if seen.method == "PUT" and ".locks" not in seen.path]
     assert written == []
+    page_text = object_store.read("s3://videos/out/report.html")
+    output = open_output("s3://videos/out")
+    write_now(output, "", {"text": "going on"})
+    require_page(output, "")
+    assert object_store.read("s3://videos/out/report.html") == page_text
+    assert b"going on" in (object_store.read("s3://videos/out/report/now.js") or b"")
 
 
 def test_its_secrets_are_not_told(s3: S3, tmp_path: Path) -> None:

@@ -151,19 +151,13 @@ def report_line(coverage: Coverage, run: RunFacts | None) -> str:
 
 def require_page(output: Output, shard: str) -> None:
     """Write a page without any clip, if there is none: a first run shows on it how far it is."""
-    if output.sizes_of(*_split(report_name(shard))):
-        return
-    output.write_text(report_name(shard), _page(output, shard, _Content(), None))
+    if output.read_text(f"{report_folder(shard)}/{_MADE}") is None:
+        output.write_text(report_name(shard), _page(output, shard, _Content(), None))
 
 
 def write_now(output: Output, shard: str, now: dict[str, Any] | None) -> None:
     """Tell the page how far a run is, or that none is at work (None)."""
     output.write_text(f"{report_folder(shard)}/{_NOW}", f"clippingNow({json.dumps(now)})\n")
-
-
-def _split(name: str) -> tuple[str, list[str]]:
-    folder, file = posixpath.split(name)
-    return folder or ".", [file]
 
 
 def _previews(output: Output, clips: int) -> set[str]:
