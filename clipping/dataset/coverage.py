@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import Any, BinaryIO, Self, TypeVar
+from typing import Any, Self, TypeVar
 
 from clipping.dataset.failure_list import FailureList
 from clipping.dataset.layout import (
@@ -205,16 +205,6 @@ class Coverage:
     def touched(self) -> set[str]:
         """Keys of the videos whose clips this run made, or found by their records."""
         return {key for key, now in self._now.items() if now.ended is not Ended.KEPT}
-
-    def published(self) -> Iterator[BinaryIO | None]:
-        """Manifest, table of videos and list of failures as the output has them now, to read."""
-        tables = (
-            (self._manifest.path, manifest_name(self._shard)),
-            (self._sources.path, sources_name(self._shard)),
-            (self._failures.path, failures_name(self._shard)),
-        )
-        for path, name in tables:
-            yield path.open("rb") if self._is_changed else self._output.open(name)
 
     def expect(self, file: SourceFile, clips: set[str] | None) -> None:
         """What a run would make of a video: these clips, by id; None if it would fail."""

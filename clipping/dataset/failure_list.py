@@ -25,8 +25,8 @@ class FailureList:
     def __init__(self, output: Output, name: str) -> None:
         self._output, self._name = output, name
         self._folder = SweptFolder()
-        self.path = Path(self._folder.name) / "failures.csv"
-        self._stream = open(self.path, "w", newline="", encoding="utf-8")  # noqa: SIM115
+        self._path = Path(self._folder.name) / "failures.csv"
+        self._stream = open(self._path, "w", newline="", encoding="utf-8")  # noqa: SIM115
         self._rows = csv.DictWriter(self._stream, FAILURE_COLUMNS, extrasaction="ignore")
         self._rows.writeheader()
 
@@ -43,7 +43,7 @@ class FailureList:
     def publish(self) -> None:
         """Put it into the output under its name."""
         self._stream.close()
-        self._output.publish(self.path, self._name)
+        self._output.publish(self._path, self._name)
 
     def __enter__(self) -> Self:
         return self

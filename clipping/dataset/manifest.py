@@ -261,10 +261,10 @@ class Manifest:
         parquet: Any = importlib.import_module("pyarrow.parquet")
         self._output, self._name = output, name
         self._folder = SweptFolder()
-        self.path = Path(self._folder.name) / "table.parquet"
+        self._path = Path(self._folder.name) / "table.parquet"
         self._schema = schema_of(columns)
         self._writer: Any = parquet.ParquetWriter(
-            str(self.path), self._schema, write_page_checksum=True
+            str(self._path), self._schema, write_page_checksum=True
         )
         self._rows: list[dict[str, Any]] = []
         self.rows = 0
@@ -299,7 +299,7 @@ class Manifest:
         self._flush()
         self._writer.add_key_value_metadata(dict(facts))
         self._writer.close()
-        self._output.publish(self.path, self._name)
+        self._output.publish(self._path, self._name)
 
     def __enter__(self) -> Self:
         return self

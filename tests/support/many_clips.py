@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import csv
 import random
 import uuid
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from clipping.dataset.failure_list import FailureList
-from clipping.dataset.manifest import MANIFEST_COLUMNS, SOURCE_COLUMNS, Manifest
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from clipping.dataset.failure_list import FAILURE_COLUMNS
+from clipping.dataset.manifest import MANIFEST_COLUMNS, SOURCE_COLUMNS, schema_of
 from clipping.dataset.report.page import RunFacts, publish_report
 from clipping.storage.outputs import open_output
 
@@ -19,33 +23,33 @@ __all__ = ["many_clips"]
 def many_clips(folder: Path, videos: int, clips: int) -> Path:
     """Write a report of `videos` videos of `clips` clips each; a hundredth failed. The page."""
     rng = random.Random(1)
-    output = open_output(str(folder))
     nothing = {c.name: None for c in (*MANIFEST_COLUMNS, *SOURCE_COLUMNS)}
-    with (
-        Manifest(output, "manifest.parquet") as manifest,
-        Manifest(output, "sources.parquet", SOURCE_COLUMNS) as sources,
-        FailureList(output, "failures.csv") as failures,
+    sources: list[dict[str, Any]] = []
+    rows: list[dict[str, Any]] = []
+    for v in range(videos):
+        key = f"folder {v % 97:02d}/a video {v:07d}.mp4"
+        facts = {"width": 1920, "height": 1080, "codec": "h264", "fps": 25.0}
+        sources.append({**nothing, **facts, "source": key, "source_uri": f"/{key}",
+                        "status": "clipped", "duration_s": 5.0 * clips + 5})  # fmt: skip
+        rows += [_row(nothing, key, number, rng) for number in range(clips)]
+    folder.mkdir(exist_ok=True)
+    for name, columns, held in (
+        ("manifest.parquet", MANIFEST_COLUMNS, rows),
+        ("sources.parquet", SOURCE_COLUMNS, sources),
     ):
-        for v in range(videos):
-            key = f"folder {v % 97:02d}/a video {v:07d}.mp4"
-            facts = {"width": 1920, "height": 1080, "codec": "h264", "fps": 25.0}
-            sources.add([{**nothing, **facts, "source": key, "source_uri": f"/{key}",
-                          "status": "clipped", "duration_s": 5.0 * clips + 5}])  # fmt: skip
-            rows = [_row(nothing, key, number, rng) for number in range(clips)]
-            manifest.add(rows)
-            for row in rows:
-                failures.add_clip(row)
-        for table in (manifest, sources):
-            table.publish({})
-        failures.publish()
-        coverage: Any = SimpleNamespace(
-            held=SimpleNamespace(output=output, shard=""),
-            time=1,
-            is_changed=True,
-            touched=set[str](),
-            published=lambda: (t.path.open("rb") for t in (manifest, sources, failures)),
-        )
-        publish_report(coverage, RunFacts("Clips of 10 s every 5 s.", ("made up",)))
+        pq.write_table(pa.Table.from_pylist(held, schema=schema_of(columns)), folder / name)
+    with open(folder / "failures.csv", "w", newline="", encoding="utf-8") as stream:
+        failures = csv.DictWriter(stream, FAILURE_COLUMNS, extrasaction="ignore")
+        failures.writeheader()
+        failed = (row for row in rows if row["status"] == "failed")
+        failures.writerows({**row, "reason": row["errors"]} for row in failed)
+    coverage: Any = SimpleNamespace(
+        held=SimpleNamespace(output=open_output(str(folder)), shard=""),
+        time=1,
+        is_changed=True,
+        touched=set[str](),
+    )
+    publish_report(coverage, RunFacts("Clips of 10 s every 5 s.", ("made up",)))
     return folder / "report.html"
 
 

@@ -22,9 +22,11 @@ from clipping.dataset.layout import (
     REPORT,
     clip_id_of,
     failures_name,
+    manifest_name,
     preview_file,
     report_folder,
     report_name,
+    sources_name,
 )
 from clipping.dataset.recovery import side_by_side
 from clipping.dataset.report.failures import Group, grouped, read_failures
@@ -94,8 +96,7 @@ class _Content:
 def publish_report(coverage: Coverage, run: RunFacts | None) -> str | None:
     """Write the report of the tables that `coverage` published, unless it is there already.
 
-    Called before the coverage is closed. Its location, None where there are no tables. Raises
-    StorageError.
+    Its location, None where there are no tables. Raises StorageError.
     """
     output, shard = coverage.held.output, coverage.held.shard
     stamp = json.dumps({"time": coverage.time, "version": __version__})
@@ -104,9 +105,10 @@ def publish_report(coverage: Coverage, run: RunFacts | None) -> str | None:
         return output.location(report_name(shard))
     there = set(output.sizes(folder))
     with ExitStack() as stack:
+        tables = (manifest_name(shard), sources_name(shard), failures_name(shard))
         manifest, sources, failures = (
             stack.enter_context(stream) if stream is not None else None
-            for stream in coverage.published()
+            for stream in map(output.open, tables)
         )
         if manifest is None or sources is None or failures is None:
             return None
