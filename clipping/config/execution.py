@@ -135,6 +135,11 @@ class Execution(BaseModel):
         default="packets",
         description="How each clip is verified: by its packets, or by decoding all of it as well.",
     )
+    previews: bool = Field(
+        default=True,
+        description="Make a small picture of each clip for report.html, from the clip's first "
+        "frame; it costs as much as decoding that frame.",
+    )
     allow_failures: str = Field(
         default="0",
         description="How many clips and videos may fail before the run counts as failed: a "

@@ -21,6 +21,7 @@ EXECUTION_FORM: Groups = {
         "prune": "Remove stale clips",
         "shard": "Share of the videos (number/count)",
         "verify": "Verification",
+        "previews": "Pictures of clips for the report",
     },
     "Speed": {
         "num_cpus_per_worker": "CPUs per chunk, at most",

@@ -28,7 +28,7 @@ from clipping.plan.spans import SpanSource, StrideSpans, exact
 __all__ = ["Recipe"]
 
 # Raised when the same recipe would give other bytes than before; every clip is then remade.
-_RECIPE_VERSION = 2
+_RECIPE_VERSION = 3
 
 # Seconds: one frame of a fast camera. Nothing shorter can be meant.
 _SHORTEST = 0.001

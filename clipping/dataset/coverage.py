@@ -106,6 +106,7 @@ class Coverage:
         self._listed: list[dict[str, Any]] | None = None
         self._unusable: list[dict[str, Any]] = []
         self._is_changed = not held.is_whole
+        self.time = held.time
 
     def __enter__(self) -> Self:
         output, shard, enter = self._output, self._shard, self._stack.enter_context
@@ -194,7 +195,8 @@ class Coverage:
         return self._holding
 
     def _put(self) -> None:
-        facts = {"clipping.time": str(self.held.next_time())}
+        self.time = self.held.next_time()
+        facts = {"clipping.time": str(self.time)}
         sources, clips = self._sources, self._manifest
         for table in (sources, clips):
             table.finish(facts)
@@ -204,6 +206,16 @@ class Coverage:
         if not self._shard:
             publish_summary(self._output, sources, clips)
         clips.publish()
+
+    @property
+    def is_changed(self) -> bool:
+        """Whether the run changed anything that the tables tell; they are published anew then."""
+        return self._is_changed
+
+    @property
+    def touched(self) -> set[str]:
+        """Keys of the videos whose clips this run made, or found by their records."""
+        return {key for key, now in self._now.items() if now.ended is not Ended.KEPT}
 
     def expect(self, file: SourceFile, clips: set[str] | None) -> None:
         """What a run would make of a video: these clips, by id; None if it would fail."""

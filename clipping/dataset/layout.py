@@ -17,6 +17,8 @@ __all__ = [
     "FAILURES",
     "MANIFEST",
     "MANIFESTS",
+    "PREVIEWS",
+    "REPORT",
     "SOURCES",
     "SUMMARY",
     "UNDERWAY",
@@ -29,7 +31,11 @@ __all__ = [
     "manifest_name",
     "meta_name",
     "own_folders",
+    "preview_file",
+    "preview_name",
     "record_name",
+    "report_folder",
+    "report_name",
     "run_name",
     "shard_manifest",
     "shard_of_manifest",
@@ -40,11 +46,13 @@ __all__ = [
 
 
 CLIPS = "clips"
+PREVIEWS = "previews"
 MANIFESTS = "manifests"
 MANIFEST = "manifest.parquet"
 SOURCES = "sources.parquet"
 FAILURES = "failures.csv"
 SUMMARY = "summary.json"
+REPORT = "report.html"
 UNDERWAY = ".underway"
 VIDEO_RECORDS = "processed_videos"
 CHUNK_RECORDS = "processed_clip_chunks"
@@ -67,6 +75,16 @@ def clip_id_of(file: str) -> str | None:
 def clip_name(clip_id: str) -> str:
     """Where a clip lies below the output."""
     return f"{CLIPS}/{clip_file(clip_id)}"
+
+
+def preview_file(clip_id: str) -> str:
+    """What a clip's small picture is called in the folder of previews."""
+    return f"{clip_id}.jpg"
+
+
+def preview_name(clip_id: str) -> str:
+    """Where a clip's small picture lies below the output."""
+    return f"{PREVIEWS}/{preview_file(clip_id)}"
 
 
 def shard_manifest(shard: str) -> str:
@@ -98,6 +116,16 @@ def sources_name(shard: str) -> str:
 def failures_name(shard: str) -> str:
     """Where a run's list of what did not become a clip lies below the output."""
     return f"{MANIFESTS}/{shard_label(shard)}.{FAILURES}" if shard else FAILURES
+
+
+def report_name(shard: str) -> str:
+    """Where a run's report lies below the output."""
+    return f"{MANIFESTS}/{shard_label(shard)}.{REPORT}" if shard else REPORT
+
+
+def report_folder(shard: str) -> str:
+    """Where what a run's report shows lies below the output."""
+    return report_name(shard).removesuffix(".html")
 
 
 def underway_file(shard: str) -> str:

@@ -9,6 +9,7 @@ from clipping.dataset.layout import (
     shard_manifest,
     shard_of_manifest,
 )
+from clipping.dataset.report.page import report_line
 from clipping.dataset.tables import HeldTables
 from clipping.errors import UsageError
 from clipping.plan.shards import shard_parts
@@ -22,7 +23,7 @@ def merge_manifests(output: Output) -> str:
     """Join `manifests/*.parquet` into `manifest.parquet`, and the tables beside it.
 
     A video's rows are those of the newest manifest that tells of it; clips that none tells of
-    are added by their records. Returns a line that says what was joined. Raises UsageError if a
+    are added by their records. Returns lines that say what was joined. Raises UsageError if a
     shard's manifest is missing, shards of different counts lie there or a run is at work;
     StorageError.
     """
@@ -31,10 +32,11 @@ def merge_manifests(output: Output) -> str:
         held = HeldTables.load(output, "")
         with Coverage(held, None) as coverage:
             holding = coverage.publish(looks=False)
+            report = report_line(coverage, None)
     where = output.location(MANIFEST)
     told = f", {holding.failed} of them failed" if holding.failed else ""
     clips = count(holding.clips + holding.failed, "clip")
-    return f"{clips} of {count(shards, 'shard')} in {where}{told}"
+    return f"{clips} of {count(shards, 'shard')} in {where}{told}\n{report}"
 
 
 def _complete(there: set[str], where: str) -> int:

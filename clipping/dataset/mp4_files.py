@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from clipping.dataset.clip_json import clip_json
-from clipping.dataset.layout import chunk_record_name, clip_name, meta_name
+from clipping.dataset.layout import chunk_record_name, clip_name, meta_name, preview_name
 from clipping.dataset.record_json import chunk_json
 from clipping.dataset.resume import EarlierWork, in_order
 from clipping.dataset.sink import Effort
+from clipping.errors import StorageError
 from clipping.models import Chunk, ChunkRecord, ClipRecord, ClipStatus
 
 __all__ = ["Mp4Files"]
@@ -34,8 +36,11 @@ class Mp4Files:
         # An older record must not vouch for files that are about to be replaced.
         self.earlier.output.remove(self._record_name)
 
-    def add(self, draft: ClipRecord, file: Path | None) -> ClipRecord:
-        """Publish a clip, then its record. file: the finished clip, None if it has none."""
+    def add(self, draft: ClipRecord, file: Path | None, preview: Path | None = None) -> ClipRecord:
+        """Publish a clip, then its record. file: the finished clip, None if it has none.
+
+        preview: a small picture of it, which is not needed and may be lost.
+        """
         earlier, output = self.earlier, self.earlier.output
         record = draft.model_copy(update=earlier.versions)
         if file is not None:
@@ -43,10 +48,20 @@ class Mp4Files:
             size, sha256 = output.publish(file, name)
             located = {"bytes": size, "sha256": sha256, "location": output.location(name)}
             record = record.model_copy(update=located)
+            self._show(draft.clip.id, preview)
         source, version = self.chunk.source, earlier.ffmpeg_version
         text = clip_json(source, record, earlier.recipe_digest, version)
         output.write_text(meta_name(record.clip.id), text)
         return record
+
+    def _show(self, clip: str, preview: Path | None) -> None:
+        """Publish a clip's preview; without one, none of an earlier file of that name stays."""
+        output, name = self.earlier.output, preview_name(clip)
+        with suppress(StorageError):
+            if preview is not None:
+                output.publish(preview, name)
+            else:
+                output.remove(name)
 
     def commit(self, made: list[ClipRecord], effort: Effort) -> ChunkRecord:
         """Write the chunk's record: what existed, and what was made."""

@@ -11,6 +11,7 @@ from clipping.dataset.layout import (
     chunk_record_name,
     clip_name,
     meta_name,
+    preview_name,
     source_record_name,
 )
 from clipping.dataset.recovery import side_by_side
@@ -29,6 +30,7 @@ def remove_clips(output: Output, rows: Iterable[Mapping[str, Any]]) -> None:
     def remove(row: Mapping[str, Any]) -> None:
         output.remove(meta_name(row["clip"]))
         if row["bytes"]:
+            output.remove(preview_name(row["clip"]))
             output.remove(clip_name(row["clip"]))
 
     for _ in side_by_side(output, remove, rows):
@@ -37,7 +39,7 @@ def remove_clips(output: Output, rows: Iterable[Mapping[str, Any]]) -> None:
 
 def remove_files(output: Output, rows: Iterable[Mapping[str, Any]]) -> None:
     """Remove the files of these rows' clips, and nothing that is recorded. Raises StorageError."""
-    names = (clip_name(row["clip"]) for row in rows)
+    names = (name(row["clip"]) for row in rows for name in (preview_name, clip_name))
     for _ in side_by_side(output, output.remove, names):
         pass
 

@@ -35,8 +35,11 @@ class ClipSink(Protocol):
         """Before the first clip is added: what is there no longer counts as the whole chunk."""
         ...
 
-    def add(self, draft: ClipRecord, file: Path | None) -> ClipRecord:
-        """Take in a clip; its full record. file: the finished clip, None if it has none."""
+    def add(self, draft: ClipRecord, file: Path | None, preview: Path | None = None) -> ClipRecord:
+        """Take in a clip; its full record. file: the finished clip, None if it has none.
+
+        preview: a small picture of it, which is not needed and may be lost.
+        """
         ...
 
     def commit(self, made: list[ClipRecord], effort: Effort) -> ChunkRecord:

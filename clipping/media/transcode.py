@@ -23,6 +23,7 @@ from clipping.media.cut import EncodedSegment, write_clip
 from clipping.media.damage import clip_damage, damage_note
 from clipping.media.flac import from_the_sample
 from clipping.media.method import Job, Method
+from clipping.media.preview import write_preview
 from clipping.media.probe import DOLBY_VISION_NOTE
 from clipping.models import Chunk, Clip, ClipRecord, ClipStatus, Failure
 from clipping.plan.frame_times import unpack
@@ -33,8 +34,9 @@ from clipping.wording import count
 
 __all__ = ["Publish", "transcode"]
 
-# Takes a finished clip's draft record and file, makes it visible, returns the full record.
-Publish = Callable[[ClipRecord, Path], ClipRecord]
+# Takes a finished clip's draft record, its file and its preview, if it has one, makes them visible,
+# returns the full record.
+Publish = Callable[[ClipRecord, Path, Path | None], ClipRecord]
 
 
 def transcode(
@@ -162,13 +164,16 @@ class _Work:
             return _failed(clip, ClippingError(note, FailureKind.DAMAGED), damage)
         try:
             draft = self._cut(clip, holding, held, damage, path)
-            return self.publish(draft, path)
+            is_shown = self.job.execution.previews
+            preview = write_preview(path, path.with_suffix(".jpg")) if is_shown else None
+            return self.publish(draft, path, preview)
         except ClippingError as error:
             if not error.kind.is_clips_own:
                 raise
             return _failed(clip, error)
         finally:
             path.unlink(missing_ok=True)
+            path.with_suffix(".jpg").unlink(missing_ok=True)
 
     def _frames(self, clip: Clip) -> Sequence[int]:
         """PTS of the frames planned for a clip."""

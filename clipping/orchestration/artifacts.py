@@ -62,7 +62,10 @@ def publish_artifacts(
         if more > 0
         else "All clips of this run",
     )
-    # The place for a link to a page that the output itself has (a report), where there is one.
+    if tally.report_at and (address := _opens(tally.report_at, is_folder=False)):
+        create_link_artifact(
+            address, key="clip-report", link_text="report.html", description="The clips to look at"
+        )
     if link:
         create_link_artifact(
             link, key="clip-output", link_text=output, description="Where the clips are"

@@ -35,6 +35,7 @@ from clipping.orchestration.scheduler import Scheduler
 from clipping.orchestration.task_window import TaskWindow
 from clipping.run.preparation import prepared
 from clipping.run.progress import Snapshot, View
+from clipping.run.report import LiveReport, report_run
 from clipping.run.summary import verdict
 from clipping.run.tally import Tally
 from clipping.run.tracker import Tracker
@@ -81,17 +82,20 @@ class ClipRun:
                     # Known before anything is spent: no ffmpeg, no encoder, no node that fits.
                     ffmpeg_version(ffmpeg_path(execution.ffmpeg_binary))
                     require_here(self.config)
-                    self._work_off(waiting, tracker)
+                    with LiveReport(self.view, output, self.tally, self.config) as view:
+                        self._work_off(waiting, tracker, view)
                 self.tally.holding = manifest.publish(
                     [file.uri for file in work.found.sources],
                     self.config.input,
                     prune=execution.prune and verdict(self.tally, self.config) is None,
                 )
+                self.tally.seconds = time.monotonic() - self.tally.began
+                report_run(manifest, self.tally, self.config)
 
-    def _work_off(self, waiting: list[SourceFile], tracker: Tracker) -> None:
+    def _work_off(self, waiting: list[SourceFile], tracker: Tracker, view: View) -> None:
         config, log = self.config, get_run_logger()
         snapshot = Snapshot(videos=len(waiting), bytes=sum(file.size for file in waiting))
-        self.view.show(snapshot)
+        view.show(snapshot)
         with (
             connected(
                 config.execution.ray_address,
@@ -115,7 +119,7 @@ class ClipRun:
                 window=window,
                 store=ProgressStore(uuid.uuid4().hex),
                 snapshot=snapshot,
-                view=self.view,
+                view=view,
                 progress=ProgressArtifact(),
             )
             snapshot.began = time.monotonic()

@@ -88,7 +88,7 @@ def closing_lines(tally: Tally, config: RunConfig) -> list[str]:
             f"{tally.known} failed before ({'; '.join([*said, *more])}), {tally.new_failures} new;"
             " --retry-failed tries again what failed before"
         )
-    return lines
+    return [*lines, tally.report] if tally.report else lines
 
 
 def holding_lines(holding: Holding) -> list[str]:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import heapq
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
 from clipping.dataset.coverage import Holding
 from clipping.dataset.manifest import Origin, clip_row
+from clipping.dataset.report.page import REPORT_AT
 from clipping.dataset.tables import HeldSource
 from clipping.models import ChunkRecord, Clip, ClipRecord, ClipStatus, Failure
 
@@ -19,6 +20,7 @@ __all__ = ["Tally"]
 _ROWS_SHOWN = 500
 _FAILURES_SHOWN = 50
 _SLOWEST_SHOWN = 5
+_NEWEST_SHOWN = 48
 
 
 @dataclass(slots=True)
@@ -30,6 +32,7 @@ class Tally:
     failed_before, failed_sources_before, empty_before: how many of them an earlier run had told
     of already. failures: the new ones; known_failures: those of an earlier run.
     on_failure: told of each new one, with its video and what of it failed.
+    newest: rows of the clips that were made last. report: the line that says where the report is.
     """
 
     sources: int = 0
@@ -63,6 +66,7 @@ class Tally:
     reasons_empty: Counter[str] = field(default_factory=Counter[str])
     rows: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
     rows_total: int = 0
+    newest: deque[dict[str, Any]] = field(default_factory=lambda: deque(maxlen=_NEWEST_SHOWN))
     slowest: list[tuple[float, str]] = field(default_factory=list[tuple[float, str]])
     warnings: list[str] = field(default_factory=list[str])
     warnings_total: int = 0
@@ -70,6 +74,12 @@ class Tally:
     cluster_notes: list[str] = field(default_factory=list[str])
     holding: Holding = field(default_factory=Holding)
     on_failure: Callable[[str, str, Failure], None] | None = None
+    report: str = ""
+
+    @property
+    def report_at(self) -> str:
+        """Path or URI of the report; empty if there is none."""
+        return self.report.removeprefix(REPORT_AT) if self.report.startswith(REPORT_AT) else ""
 
     def add_planned(self, clips: Iterable[Clip]) -> int:
         """Count what is planned; how many clips that is."""
@@ -108,6 +118,7 @@ class Tally:
         if done_before:
             self.reused += sum(c.status is ClipStatus.WRITTEN for c in record.clips)
             return rows
+        self.newest.extend(row for row in rows if row["status"] == ClipStatus.WRITTEN)
         self.reused += record.reused
         self.frames_encoded += record.encoded_frames
         self.made_seconds += record.made_seconds

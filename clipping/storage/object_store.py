@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+import posixpath
 import re
 import urllib.parse
 from collections.abc import Callable, Generator, Iterable
@@ -290,13 +291,41 @@ def read(uri: str) -> bytes | None:
         raise
 
 
+# What an object is served as: a browser shows a page, and plays a clip, only if it is told so.
+_TYPES = {
+    ".html": "text/html; charset=utf-8",
+    ".js": "text/javascript",
+    ".json": "application/json",
+    ".csv": "text/csv; charset=utf-8",
+    ".jpg": "image/jpeg",
+    ".mp4": "video/mp4",
+}
+
+
+def _typed(uri: str) -> dict[str, Any]:
+    """The argument with which a store's client is told of an object's type."""
+    kind = _TYPES.get(posixpath.splitext(uri)[1])
+    if kind is None:
+        return {}
+    match EXTRAS.get(scheme_of(uri) or ""):
+        case "s3":
+            return {"ContentType": kind}
+        case "gcs":
+            return {"content_type": kind}
+        case "azure":
+            blob: Any = importlib.import_module("azure.storage.blob")
+            return {"content_settings": blob.ContentSettings(content_type=kind)}
+        case _:
+            return {}
+
+
 def write(uri: str, content: bytes) -> None:
     """Put an object; it appears as a whole or not at all. Raises StorageError."""
     client, path = _reach(uri)
 
     def put() -> None:
         with _told("write", uri):
-            client.pipe_file(path, content)
+            client.pipe_file(path, content, **_typed(uri))
 
     _patiently(put)
 
@@ -331,7 +360,7 @@ def write_file(uri: str, path: Path) -> None:
 
     def put() -> None:
         with _told("write", uri):
-            client.put_file(str(path), name)
+            client.put_file(str(path), name, **_typed(uri))
 
     _patiently(put)
 

@@ -99,6 +99,8 @@ def test_a_folder_is_clipped_and_recorded(videos: Path, tmp_path: Path) -> None:
         assert f"processed_videos/{source}.json" in names
         assert f"processed_clip_chunks/{source}_0.json" in names
     assert not [n for n in names if n.startswith(".partial")]
+    assert len([n for n in names if n.startswith("previews/")]) == 8
+    assert {"report.html", "report/now.js"} <= names
     summary = newest_artifact("clip-summary").data
     assert "| Clips written | 8 (8 made now, 0 there already) |" in summary
     assert "| Retries | 0 |" in summary

@@ -72,7 +72,7 @@ def outcome(
     )  # type: ignore[arg-type]
     published: list[int] = []
 
-    def publish(draft: ClipRecord, path: Path) -> ClipRecord:
+    def publish(draft: ClipRecord, path: Path, _preview: Path | None) -> ClipRecord:
         assert read_numbers(path)[0][1] == draft.clip.start_frame
         published.append(draft.clip.number)
         return draft
@@ -184,7 +184,7 @@ def test_a_gpu_chunk_takes_one_encoder_session(chunk: Chunk, tmp_path: Path) -> 
         execution=Execution(encode_batch_size=2),
     )  # fmt: skip
     records = list(
-        transcode(chunk, chunk.clips, EncodeOnce(chunk, job), job, lambda draft, _: draft)
+        transcode(chunk, chunk.clips, EncodeOnce(chunk, job), job, lambda draft, *_: draft)
     )
     assert {r.status for r in records} == {ClipStatus.WRITTEN}
     assert most == 1

@@ -73,7 +73,7 @@ def test_the_gpu_decodes_the_same_frames(tmp_path: Path, options: list[str]) -> 
         note=notes.append,
     )  # fmt: skip
 
-    def publish(draft: ClipRecord, made: Path) -> ClipRecord:
+    def publish(draft: ClipRecord, made: Path, _preview: Path | None) -> ClipRecord:
         shown = [n for _, n in read_numbers(made)]
         assert shown == list(range(draft.clip.start_frame, draft.clip.end_frame))
         return draft

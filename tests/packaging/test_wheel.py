@@ -146,6 +146,8 @@ def test_the_wheel_holds_one_package(wheel: Path) -> None:
     assert "clipping/py.typed" in names
     source = {str(p.relative_to(ROOT)) for p in (ROOT / "clipping").rglob("*.py")}
     assert source <= set(names)
+    templates = (ROOT / "clipping" / "dataset" / "report" / "templates").iterdir()
+    assert {str(p.relative_to(ROOT)) for p in templates} <= set(names)
 
 
 def test_the_command_runs_beside_another_flows_package(installed: Path, project: Path) -> None:

@@ -32,6 +32,7 @@ from clipping.models import (
 )
 from clipping.plan.frame_times import pack
 from clipping.run.preparation import from_anywhere, prepared
+from clipping.run.report import report_run
 from clipping.run.summary import verdict
 from clipping.run.tally import Tally
 from clipping.run.tracker import Tracker
@@ -105,6 +106,7 @@ def made_up_run(
                 config.input,
                 prune=config.execution.prune and verdict(tally, config) is None,
             )
+            report_run(manifest, tally, config)
     return tally, tally.holding
 
 

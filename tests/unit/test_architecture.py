@@ -85,6 +85,7 @@ def test_no_two_modules_import_each_other() -> None:
             ),
         ),
         ("av", ("media",)),
+        ("jinja2", ("dataset.report",)),
         ("fsspec", ("storage",)),
         ("pydantic_settings", ("config",)),
         ("argparse", ("cli",)),
