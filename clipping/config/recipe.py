@@ -134,7 +134,7 @@ class Recipe(BaseModel):
         default=True,
         title="Audio",
         description="Keep the default audio track (or the first): copied if MP4 can hold its "
-        "codec, else encoded to AAC.",
+        "codec (FLAC is encoded anew, without loss), else encoded to AAC.",
     )
     tone_map: bool = Field(
         default=True,
