@@ -48,6 +48,10 @@ class ClockJumps:
     _since: int = _FOR_GOOD
     _was_sure: bool = False
     _is_wild: bool = False
+    _second: int = 1  # in ticks: whole numbers, since there are many packets
+
+    def __post_init__(self) -> None:
+        self._second = self.time_base.denominator // self.time_base.numerator
 
     @classmethod
     def told(cls, container: str, time_base: Fraction, seen: dict[str, Any]) -> ClockJumps:
@@ -77,10 +81,10 @@ class ClockJumps:
         self._last = (dts, position)
 
     def _step(self, before: int, place: int | None, dts: int, position: int | None) -> None:
-        step = (dts - before) * self.time_base
-        is_sure = step < -_BACK or step > LONGEST_STEP
-        if not is_sure and 0 <= step <= _PAUSE:
+        step, second = dts - before, self._second
+        if 0 <= step <= _PAUSE * second:
             return
+        is_sure = step < -_BACK * second or step > LONGEST_STEP * second
         found = None
         if place is not None and position is not None:
             found = Place(place, position, before, dts)

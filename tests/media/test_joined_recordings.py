@@ -18,7 +18,8 @@ import pytest
 from clipping.config.execution import Execution
 from clipping.config.recipe import Recipe
 from clipping.config.run_config import RunConfig
-from clipping.models import ClipStatus, ProbedSource
+from clipping.dataset.manifest import Origin, clip_row
+from clipping.models import ClipStatus, ProbedSource, SourceRecord, SourceStatus
 from clipping.run.chunk import probe_file
 from clipping.run.dry_run import describe
 from clipping.storage import object_store
@@ -168,6 +169,24 @@ def test_other_codecs_and_containers(
     assert_laid_end_to_end(made, [75, 75], Fraction(1))
     # What becomes AAC goes through a resampler, in a container that rounds.
     assert_sound(made, [75, 75], tolerance=600 if "mp2" in options else 2)
+
+
+def test_recordings_of_different_sizes(make: Make, tmp_path: Path) -> None:
+    """A clip has the size of its own recording, and its row says so, in later runs too."""
+    first, second = (recording(tmp_path, 75, n * 75, 0) for n in range(2))
+    small = tmp_path / "small.ts"
+    ffmpeg("-i", second, "-vf", "scale=96:64", *H264, small)
+    made = make(joined(tmp_path / "joined.ts", [first, small]), clip_len_s=1, clip_stride_s=1)
+    sizes = [(160, 96)] * 3 + [(96, 64)] * 3
+    assert [(c.width, c.height) for c in made.clips] == sizes
+    file = made.source.file
+    record = SourceRecord(
+        key=file.key, uri=file.uri, fingerprint="", recipe_digest="", source=made.source,
+        status=SourceStatus.CLIPPED,
+    )  # fmt: skip
+    stored = SourceRecord.model_validate_json(record.model_dump_json())
+    rows = [clip_row(c, Origin.recorded(file, stored), "") for c in made.clips]
+    assert [(r["source_width"], r["source_height"]) for r in rows] == sizes
 
 
 def test_a_recording_that_begins_without_its_tables(make: Make, tmp_path: Path) -> None:
