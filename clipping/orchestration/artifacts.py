@@ -74,7 +74,8 @@ def publish_artifacts(
         create_markdown_artifact(
             f"`{output}`", key="clip-output", description="Where the clips are"
         )
-    _publish_pictures(tally.rows, config)
+    if tally.written > tally.reused:  # what was there is not read again, in a store above all
+        _publish_pictures(tally.rows, config)
 
 
 def _opens(uri: str, *, is_folder: bool) -> str | None:
