@@ -128,11 +128,12 @@ class Coverage:
         """A video of which the tables tell the truth: its rows stay."""
         self._now[file.key] = Now(file.fingerprint, self._digest or "", Ended.KEPT)
 
-    def add(self, rows: Sequence[dict[str, Any]]) -> None:
-        """Rows of clips that were made, or found by their records."""
-        self._is_changed = self._is_changed or bool(rows)
+    def add(self, rows: Sequence[dict[str, Any]], *, is_new: bool = True) -> None:
+        """Rows of clips that were made, or (not `is_new`) found by records of earlier runs."""
         for row in rows:
             key = row["source"]
+            if is_new or self.held.held(key) is None:  # else the tables tell of it already
+                self._is_changed = True
             self._sums.setdefault(key, _Sums()).add(row)
             self.held.unaccounted.discard(clip_file(row["clip"]))
             if key in self.held.sources:
@@ -153,7 +154,7 @@ class Coverage:
         sums = self._sums.pop(record.key, _Sums())
         row = self._source(record, sums, is_complete=is_complete)
         held = self.held.held(record.key)
-        if held is None or held.record_json != row["record"]:
+        if held is None or (held.record_json, held.is_complete) != (row["record"], is_complete):
             self._is_changed = True
 
     def fail(self, name: str, failure: Failure) -> None:
@@ -268,9 +269,10 @@ class Coverage:
         kept: list[int] = []
         stale: list[dict[str, Any]] = []
         judged: list[tuple[str, str | None]] = []
-        changed = False
+        changed, replaced = False, 0
         for at, row in enumerate(rows):
             if standing.is_replaced(row):
+                replaced += 1
                 continue
             if standing.is_lost(row):
                 self._holding.lost += 1
@@ -285,8 +287,9 @@ class Coverage:
             kept.append(at)
             judged.append(verdict)
         self._remove(stale)
+        changed = changed or len(kept) + replaced < len(rows)
         if len(kept) < len(rows):
-            changed, table = True, picked(table, kept)
+            table = picked(table, kept)
         if changed:
             self._is_changed = True
             table = with_column(table, "status", [status for status, _ in judged])

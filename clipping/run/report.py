@@ -71,7 +71,7 @@ def _facts(tally: Tally, config: RunConfig) -> RunFacts:
         lines.append(", ".join(f"{n} by {name}" for name, n in sorted(tally.encoders.items())))
     lines.append(f"{tally.new_failures} failed anew, {tally.known} had failed before")
     if tally.passed_over:
-        lines.append(f"{count(tally.passed_over, 'other file')} passed over by extension")
+        lines.append(f"{count(tally.passed_over, 'other file')} passed over by name")
     if tally.retries or tally.crashes:
         lines.append(f"{tally.retries} retries, {count(tally.crashes, 'worker')} lost")
     return RunFacts(recipe_sentence(config.recipe), tuple(lines), tuple(tally.problems()))

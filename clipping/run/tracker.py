@@ -250,7 +250,7 @@ class Tracker:
         rows = self.tally.add_chunk(
             record, origin, done_before=done_before, known=self._failed_before
         )
-        self.manifest.add(rows)
+        self.manifest.add(rows, is_new=not done_before)
 
     def _end_chunk(self, chunk: Chunk) -> None:
         key = chunk.source.file.key

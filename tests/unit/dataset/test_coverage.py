@@ -234,3 +234,15 @@ def test_what_did_not_become_a_clip_is_in_one_list(tmp_path: Path) -> None:
     assert found["bad.mp4"] == ("failed", "bad input", "bad.mp4: no video")
     assert found["two.mp4"][0] == "no clips"
     assert "lasts 1.000 s" in found["two.mp4"][2]
+
+
+def test_what_failed_before_publishes_nothing_either(tmp_path: Path) -> None:
+    """A video of which a clip failed is looked at again; the tables already tell of it."""
+    a, out = videos(tmp_path / "a", one=9, bad=3), tmp_path / "out"
+    made_up_run([a], out, tmp_path, failing={2})
+    stamps = {p: p.stat().st_mtime_ns for p in out.glob("*.*")}
+    made_up_run([a], out, tmp_path, failing={2})
+    assert {p: p.stat().st_mtime_ns for p in out.glob("*.*")} == stamps
+    (out / "manifest.parquet").unlink()
+    made_up_run([a], out, tmp_path, failing={2})
+    assert len(rows_of(out)) == 9
