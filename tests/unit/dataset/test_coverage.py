@@ -126,9 +126,9 @@ def test_paths_are_recorded_without_detours(
 ) -> None:
     """In the tables and in every record, wherever a run is started."""
     videos(tmp_path / "a", one=5, bad=1)
-    (tmp_path / "work").mkdir()
-    monkeypatch.chdir(tmp_path / "work")
-    made_up_run(["../a"], "../work/../out", tmp_path)
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    made_up_run(["../a"], "../here/../out", tmp_path)
     out = tmp_path / "out"
     for row in rows_of(out) + rows_of(out, "sources.parquet"):
         assert row["source_uri"] == str(tmp_path / "a" / row["source"])

@@ -14,13 +14,13 @@ from clipping.storage.outputs import open_output
 @pytest.mark.parametrize(
     ("given", "means"),
     [
-        ("a.mp4", "work/a.mp4"),
-        ("./sub//a.mp4", "work/sub/a.mp4"),
+        ("a.mp4", "here/a.mp4"),
+        ("./sub//a.mp4", "here/sub/a.mp4"),
         ("../out", "out"),
-        ("../work/../out/", "out"),
-        ("link/a.mp4", "work/link/a.mp4"),
-        ("nowhere/../out", "work/out"),
-        ("sub/../link/a.mp4", "work/link/a.mp4"),
+        ("../here/../out/", "out"),
+        ("link/a.mp4", "here/link/a.mp4"),
+        ("nowhere/../out", "here/out"),
+        ("sub/../link/a.mp4", "here/link/a.mp4"),
         ("link/../a.mp4", "far/a.mp4"),
     ],
 )
@@ -28,11 +28,11 @@ def test_a_path_is_told_without_detours(
     given: str, means: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Links keep their names; where a `..` goes up from one, the file that is meant counts."""
-    for folder in ("work/sub", "far/away"):
+    for folder in ("here/sub", "far/away"):
         (tmp_path / folder).mkdir(parents=True)
-    (tmp_path / "work" / "link").symlink_to(tmp_path / "far" / "away")
-    monkeypatch.chdir(tmp_path / "work")
-    for start in ("", f"{tmp_path}/work/", f"file://{tmp_path}/work/"):
+    (tmp_path / "here" / "link").symlink_to(tmp_path / "far" / "away")
+    monkeypatch.chdir(tmp_path / "here")
+    for start in ("", f"{tmp_path}/here/", f"file://{tmp_path}/here/"):
         assert absolute(start + given) == str(tmp_path / means)
 
 
