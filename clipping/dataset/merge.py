@@ -32,7 +32,7 @@ def merge_manifests(output: Output) -> str:
         held = HeldTables.load(output, "")
         with Coverage(held, None) as coverage:
             holding = coverage.publish(looks=False)
-            report = report_line(coverage, None)
+            report, _ = report_line(coverage, None)
     where = output.location(MANIFEST)
     told = f", {holding.failed} of them failed" if holding.failed else ""
     clips = count(holding.clips + holding.failed, "clip")

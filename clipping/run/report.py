@@ -31,7 +31,7 @@ _CLIP = (
 
 def report_run(coverage: Coverage, tally: Tally, config: RunConfig) -> None:
     """Write the report of what the output holds after a run; the tally is to tell of it."""
-    tally.report = report_line(coverage, _facts(tally, config))
+    tally.report, tally.report_at = report_line(coverage, _facts(tally, config))
 
 
 def recipe_sentence(recipe: Recipe) -> str:

@@ -11,7 +11,6 @@ from typing import Any
 
 from clipping.dataset.coverage import Holding
 from clipping.dataset.manifest import Origin, clip_row
-from clipping.dataset.report.page import REPORT_AT
 from clipping.dataset.tables import HeldSource
 from clipping.models import ChunkRecord, Clip, ClipRecord, ClipStatus, Failure
 
@@ -32,7 +31,8 @@ class Tally:
     failed_before, failed_sources_before, empty_before: how many of them an earlier run had told
     of already. failures: the new ones; known_failures: those of an earlier run.
     on_failure: told of each new one, with its video and what of it failed.
-    newest: rows of the clips that were made last. report: the line that says where the report is.
+    newest: rows of the clips that were made last. report: the line that says where the report
+    is; report_at: its path or URI.
     """
 
     sources: int = 0
@@ -75,11 +75,7 @@ class Tally:
     holding: Holding = field(default_factory=Holding)
     on_failure: Callable[[str, str, Failure], None] | None = None
     report: str = ""
-
-    @property
-    def report_at(self) -> str:
-        """Path or URI of the report; empty if there is none."""
-        return self.report.removeprefix(REPORT_AT) if self.report.startswith(REPORT_AT) else ""
+    report_at: str | None = None
 
     def add_planned(self, clips: Iterable[Clip]) -> int:
         """Count what is planned; how many clips that is."""

@@ -42,9 +42,8 @@ from clipping.dataset.report.rows import (
 from clipping.plan.shards import shard_parts
 from clipping.storage.outputs import Output
 
-__all__ = ["REPORT_AT", "RunFacts", "publish_report", "report_line", "require_page", "write_now"]
+__all__ = ["RunFacts", "publish_report", "report_line", "require_page", "write_now"]
 
-REPORT_AT = "Report: "  # begins the line that says where the report is
 _NOW = "now.js"
 _MADE = "made.json"
 _MANY = 10_000  # clips, from which on their previews' listing is taken apart
@@ -137,18 +136,18 @@ def publish_report(coverage: Coverage, run: RunFacts | None) -> str | None:
     return output.location(report_name(shard))
 
 
-def report_line(coverage: Coverage, run: RunFacts | None) -> str:
-    """Write the report; the line that says where it is, or why it is not. Nothing is raised.
+def report_line(coverage: Coverage, run: RunFacts | None) -> tuple[str, str | None]:
+    """Write the report; a line that says where it is, or why it is not, and its path or URI.
 
-    The clips and the tables are there, whatever happens to their description, and a later run
-    tries again.
+    Nothing is raised: the clips and the tables are there, whatever happens to their description,
+    and a later run tries again.
     """
     try:
         where = publish_report(coverage, run)
     except Exception as error:  # of whatever kind
         why = str(error) or type(error).__name__
-        return f"{REPORT} was not written: {why}"
-    return f"{REPORT_AT}{where}" if where else ""
+        return f"{REPORT} was not written: {why}", None
+    return (f"Report: {where}" if where else ""), where
 
 
 def require_page(output: Output, shard: str) -> None:
