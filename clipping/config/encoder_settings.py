@@ -1,0 +1,124 @@
+"""The part of the recipe that says how clips are encoded."""
+
+from __future__ import annotations
+
+from typing import Annotated, Self
+
+from pydantic import AfterValidator, BaseModel, Field, model_validator
+
+from clipping.ffmpeg.encoders import (
+    AUTO,
+    DEFAULT,
+    ENCODERS,
+    Encoder,
+    Rate,
+    bit_rate_for,
+    candidates,
+    choices,
+    gpu_encoder,
+)
+from clipping.models import VideoFacts
+
+__all__ = ["EncoderSettings"]
+
+
+def _known_encoder(name: str) -> str:
+    if name not in choices():
+        raise ValueError(f"choose one of {', '.join(choices())}")
+    return name
+
+
+def _encoder_help() -> str:
+    gpu = gpu_encoder(AUTO)
+    assert gpu is not None
+    return (
+        f"Video encoder. {gpu.name} needs a GPU that has it. {AUTO} uses {gpu.name} on the nodes"
+        f" that have it and {DEFAULT.name} on the others, at the same time."
+    )
+
+
+def _preset_help() -> str:
+    rows = [
+        f"{row.name}: {row.presets[0]} … {row.presets[-1]}, default {row.default_preset}"
+        for row in ENCODERS.values()
+        if row.presets
+    ]
+    without = ", ".join(row.name for row in ENCODERS.values() if not row.presets)
+    return (
+        f"The encoder's preset ({'; '.join(rows)}). {without} has none; {AUTO} takes no preset and"
+        " uses each encoder's default."
+    )
+
+
+def _quality_help() -> str:
+    rows = [
+        f"{row.name}: {row.quality_name}, default {row.default_quality:g}"
+        for row in ENCODERS.values()
+        if row.has_constant_quality
+    ]
+    without = ", ".join(row.name for row in ENCODERS.values() if not row.has_constant_quality)
+    return (
+        f"Constant quality; lower is better ({'; '.join(rows)}). {without} has no constant quality:"
+        " its bit rate is computed from this value, the picture's size and the frame rate."
+    )
+
+
+class EncoderSettings(BaseModel):
+    """How clips are encoded."""
+
+    encoder: Annotated[str, AfterValidator(_known_encoder)] = Field(
+        default=DEFAULT.name,
+        title="Encoder",
+        description=_encoder_help(),
+        json_schema_extra={"enum": [*choices()]},
+    )
+    preset: str | None = Field(default=None, title="Preset", description=_preset_help())
+    quality: float | None = Field(
+        default=None,
+        ge=min(row.quality_range[0] for row in ENCODERS.values()),
+        le=max(row.quality_range[1] for row in ENCODERS.values()),
+        title="Quality",
+        description=_quality_help(),
+    )
+    use_input_bit_rate: bool = Field(
+        default=False,
+        title="Use the source's bit rate",
+        description="Aim at the source's video bit rate instead of a constant quality.",
+    )
+
+    @model_validator(mode="after")
+    def _what_the_encoder_takes(self) -> Self:
+        if self.preset is not None and self.encoder == AUTO:
+            raise ValueError(
+                f"encoder {AUTO} takes no preset, since its encoders' presets differ: each uses its"
+                " own default; leave preset out, or name one encoder"
+            )
+        row = candidates(self.encoder)[0]
+        if self.preset is not None and self.preset not in row.presets:
+            named = ", ".join(row.presets) or "it has none"
+            raise ValueError(f"{self.encoder} has no preset {self.preset!r} (choices: {named})")
+        if self.quality is not None:
+            if self.use_input_bit_rate:
+                raise ValueError("quality and use_input_bit_rate exclude each other: give one")
+            for each in candidates(self.encoder):
+                low, high = each.quality_range
+                if not low <= self.quality <= high:
+                    raise ValueError(f"{each.name} takes a quality from {low:g} to {high:g}")
+        return self
+
+    def preset_for(self, row: Encoder) -> str | None:
+        """The preset that was given, if `row` is what it was given for; else its default."""
+        return self.preset if row.name == self.encoder else None
+
+    def rate(self, video: VideoFacts, width: int, height: int, row: Encoder | None = None) -> Rate:
+        """What `row` is to spend on a source's picture of `width` x `height` pixels.
+
+        row: what encodes, where that is not the only encoder that the recipe names.
+        """
+        row = row or candidates(self.encoder)[0]
+        if self.use_input_bit_rate:
+            return Rate(bit_rate=max(16_000, video.bit_rate))
+        quality = row.default_quality if self.quality is None else self.quality
+        if row.has_constant_quality:
+            return Rate(quality=quality)
+        return Rate(bit_rate=bit_rate_for(width, height, video.frame_rate, quality))

@@ -1,0 +1,80 @@
+"""The part of the recipe that says where clips begin and end."""
+
+from __future__ import annotations
+
+from typing import Self
+
+from pydantic import BaseModel, Field, model_validator
+
+from clipping.plan.spans import SpanSource, StrideSpans, exact
+
+__all__ = ["SpanSettings"]
+
+# Seconds: one frame of a fast camera. Nothing shorter can be meant.
+_SHORTEST = 0.001
+# How many clips a frame may be in; with far more, a minute of video has millions of clips.
+_MOST_OVERLAP = 1000
+
+
+class SpanSettings(BaseModel):
+    """Where clips begin and end."""
+
+    clip_len_s: float = Field(
+        default=10.0,
+        ge=_SHORTEST,
+        le=86_400,
+        title="Clip length (s)",
+        description="Length of a clip in seconds.",
+    )
+    clip_stride_s: float = Field(
+        default=10.0,
+        ge=_SHORTEST,
+        le=86_400,
+        title="Clip stride (s)",
+        description="Seconds from the start of one clip to the start of the next. Less than the "
+        "clip length makes clips overlap, more leaves gaps.",
+    )
+    min_clip_length_s: float = Field(
+        default=2.0,
+        ge=0,
+        le=86_400,
+        title="Shortest clip (s)",
+        description="Drop a last clip that the end of the video cuts to less than this many "
+        "seconds. Unless set, never more than the clip length.",
+    )
+    limit_clips: int = Field(
+        default=0,
+        ge=0,
+        title="Clips per video, at most",
+        description="Make at most this many clips of each video; 0 means all.",
+    )
+
+    @model_validator(mode="after")
+    def _possible_spans(self) -> Self:
+        # A form sends its defaults as well. Not an assignment: what was not set stays so, and
+        # the environment may replace it.
+        if self.min_clip_length_s == SpanSettings.model_fields["min_clip_length_s"].default:
+            least = min(self.min_clip_length_s, self.clip_len_s)
+            object.__setattr__(self, "min_clip_length_s", least)
+        if self.min_clip_length_s > self.clip_len_s:
+            raise ValueError(
+                f"min_clip_length_s ({self.min_clip_length_s:g}) is more than clip_len_s "
+                f"({self.clip_len_s:g}), so that no clip could ever be made"
+            )
+        if exact(self.clip_len_s) > _MOST_OVERLAP * exact(self.clip_stride_s):
+            raise ValueError(
+                f"clip_stride_s ({self.clip_stride_s:g}) is too short for a clip_len_s of"
+                f" {self.clip_len_s:g}: a frame would be in more than {_MOST_OVERLAP} clips; give"
+                f" {self.clip_len_s / _MOST_OVERLAP:g} or more"
+            )
+        return self
+
+    @property
+    def span_source(self) -> SpanSource:
+        """What decides where clips begin and end; times are exact, as they were typed."""
+        return StrideSpans(
+            length=exact(self.clip_len_s),
+            stride=exact(self.clip_stride_s),
+            least=exact(self.min_clip_length_s),
+            limit=self.limit_clips,
+        )
