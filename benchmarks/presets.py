@@ -24,7 +24,7 @@ import imageio_ffmpeg
 
 from clipping.config.execution import Execution
 from clipping.config.recipe import Recipe
-from clipping.ffmpeg.encoders import encoder
+from clipping.ffmpeg.encoders import Gop, encoder
 from clipping.models import VideoFacts
 from clipping.run.chunk import probe_file
 from clipping.storage.discover import find_sources
@@ -103,7 +103,7 @@ def _encoded(
     _run(
         *["-threads", "1", *source, "-map", "0:V:0", "-fps_mode", "passthrough"],
         *["-pix_fmt", "yuv420p", "-c:v", name],
-        *[*encoder(name).options(preset, rate, 1), "-y", str(out)],
+        *[*encoder(name).options(preset, rate, Gop(), 1), "-y", str(out)],
     )
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime

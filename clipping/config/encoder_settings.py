@@ -11,6 +11,7 @@ from clipping.ffmpeg.encoders import (
     DEFAULT,
     ENCODERS,
     Encoder,
+    Gop,
     Rate,
     bit_rate_for,
     candidates,
@@ -122,3 +123,8 @@ class EncoderSettings(BaseModel):
         if row.has_constant_quality:
             return Rate(quality=quality)
         return Rate(bit_rate=bit_rate_for(width, height, video.frame_rate, quality))
+
+    def gop_for(self, video: VideoFacts) -> Gop:
+        """How far keyframes of a source's clips may lie apart."""
+        del video
+        return Gop()

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from fractions import Fraction
 from math import floor
 
-from clipping.ffmpeg.encoders import Encoder, Rate
+from clipping.ffmpeg.encoders import Encoder, Gop, Rate
 from clipping.ffmpeg.filters import Picture
 from clipping.models import VideoFacts
 from clipping.plan.segments import Segment
@@ -131,6 +131,7 @@ def encode_command(
     *,
     preset: str | None,
     rate: Rate,
+    gop: Gop,
     threads: int,
     output: str,
     from_start: bool = False,
@@ -163,7 +164,7 @@ def encode_command(
         ),
         *["-map", f"0:{video.stream}", "-an", "-sn", "-dn", "-map_metadata", "-1"],
         *["-vf", ",".join(chain)],
-        *["-c:v", encoder.name, *encoder.options(preset, rate, threads)],
+        *["-c:v", encoder.name, *encoder.options(preset, rate, gop, threads)],
         *["-bsf:v", encoder.clock(video.exact_rate)],
         *["-fps_mode", "passthrough", "-enc_time_base", "demux"],
         *(["-force_key_frames", boundaries] if boundaries else []),
@@ -209,7 +210,7 @@ def encoder_trial_command(binary: str, encoder: Encoder, rate: Rate) -> list[str
             f"format={encoder.pixel_format}",
             "-c:v",
             encoder.name,
-            *encoder.options(None, rate, 1),
+            *encoder.options(None, rate, Gop(), 1),
         ],
         *["-f", "null", "-"],
     ]

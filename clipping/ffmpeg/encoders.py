@@ -19,6 +19,7 @@ __all__ = [
     "DEFAULT",
     "ENCODERS",
     "Encoder",
+    "Gop",
     "Rate",
     "bit_rate_for",
     "candidates",
@@ -39,6 +40,18 @@ class Rate:
 
     quality: float | None = None
     bit_rate: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Gop:
+    """How pictures refer to each other.
+
+    frames: the most from one keyframe to the next. b_frames: whether a picture may refer to one
+    that is shown later.
+    """
+
+    frames: int = 250
+    b_frames: bool = True
 
 
 def bit_rate_for(width: int, height: int, frames_per_second: float, quality: float) -> int:
@@ -68,7 +81,7 @@ class Encoder:
     clock: frames/s to the bitstream filter that writes it into the parameter sets. Unset, they hold
     what the encoder makes of the time base (x264: a thousand times the rate), or nothing, and
     readers go by it (FFmpeg before 8, for the durations of packets).
-    options: (preset, rate, threads) to argv. Forced keyframes must be clean starts.
+    options: (preset, rate, GOP, threads) to argv. Forced keyframes must be clean starts.
     """
 
     name: str
@@ -84,7 +97,7 @@ class Encoder:
     starts_clean: Callable[[bytes], bool]
     counts_frames: bool
     clock: Callable[[Fraction], str]
-    options: Callable[[str | None, Rate, int], list[str]]
+    options: Callable[[str | None, Rate, Gop, int], list[str]]
 
     @property
     def has_constant_quality(self) -> bool:
@@ -111,25 +124,32 @@ def _average(bit_rate: int) -> list[str]:
     ]
 
 
-def _libx264(preset: str | None, rate: Rate, threads: int) -> list[str]:
+def _keyframes(gop: Gop) -> list[str]:
+    return ["-g", str(gop.frames), *([] if gop.b_frames else ["-bf", "0"])]
+
+
+def _libx264(preset: str | None, rate: Rate, gop: Gop, threads: int) -> list[str]:
     spend = _average(rate.bit_rate) if rate.bit_rate else ["-crf", f"{rate.quality:g}"]
     # Clips are cut at IDRs, so forced keyframes must be IDRs and GOPs closed.
     closed = ["-forced-idr", "1", "-flags", "+cgop"]
-    return ["-preset", preset or _X264_DEFAULT, *spend, *closed, "-threads", str(threads)]
+    return [
+        *["-preset", preset or _X264_DEFAULT, *spend, *closed, *_keyframes(gop)],
+        *["-threads", str(threads)],
+    ]
 
 
-def _libopenh264(_preset: str | None, rate: Rate, threads: int) -> list[str]:
+def _libopenh264(_preset: str | None, rate: Rate, gop: Gop, threads: int) -> list[str]:
     if not rate.bit_rate:
         raise ValueError("libopenh264 needs a bit rate")
     spend = ["-rc_mode", "bitrate", "-b:v", str(rate.bit_rate), "-allow_skip_frames", "0"]
     # It makes no keyframe by itself except every -g frames; a long GOP leaves the forced ones.
-    return [*spend, "-profile:v", "high", "-g", "250", "-threads", str(threads)]
+    return [*spend, "-profile:v", "high", "-g", str(gop.frames), "-threads", str(threads)]
 
 
-def _nvenc(preset: str | None, rate: Rate, _threads: int) -> list[str]:
+def _nvenc(preset: str | None, rate: Rate, gop: Gop, _threads: int) -> list[str]:
     spend = _average(rate.bit_rate) if rate.bit_rate else ["-cq", f"{rate.quality:g}", "-b:v", "0"]
     tuned = ["-preset", preset or "p4", "-tune", "hq", "-rc", "vbr"]
-    return [*tuned, *spend, "-forced-idr", "1", "-strict_gop", "1", "-g", "250"]
+    return [*tuned, *spend, "-forced-idr", "1", "-strict_gop", "1", *_keyframes(gop)]
 
 
 _MOST_TICKS = 2**29  # a quarter of what the filter takes

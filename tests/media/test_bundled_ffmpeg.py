@@ -8,7 +8,7 @@ import pytest
 
 from clipping.errors import FailureKind, FfmpegError
 from clipping.ffmpeg.commands import encoder_trial_command
-from clipping.ffmpeg.encoders import ENCODERS, Rate
+from clipping.ffmpeg.encoders import ENCODERS, Gop, Rate
 from clipping.ffmpeg.process import run as run_process
 from tests.support.media import FFMPEG
 
@@ -22,7 +22,9 @@ def test_every_option_exists_in_the_bundled_ffmpeg(name: str, rate: Rate) -> Non
     row = ENCODERS[name]
     if not rate.bit_rate and not row.has_constant_quality:
         rate = Rate(bit_rate=500_000)
-    options = [x for x in row.options(None, rate, 1) if x.startswith("-") and not x[1:].isdigit()]
+    options = [
+        x for x in row.options(None, rate, Gop(), 1) if x.startswith("-") and not x[1:].isdigit()
+    ]
     common = {"-b:v", "-maxrate", "-bufsize", "-g", "-threads", "-flags", "-profile:v"}
     done = subprocess.run(
         [FFMPEG, "-hide_banner", "-h", f"encoder={name}"], capture_output=True, check=True

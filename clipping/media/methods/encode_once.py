@@ -230,6 +230,7 @@ class EncodeOnce:
             job.encoder,
             preset=recipe.preset_for(job.encoder),
             rate=rate,
+            gop=recipe.gop_for(video),
             threads=threads,
             output=str(path),
             from_start=from_start,

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from clipping.ffmpeg.commands import DEMUXERS, encode_command
-from clipping.ffmpeg.encoders import ENCODERS, Rate
+from clipping.ffmpeg.encoders import ENCODERS, Gop, Rate
 from clipping.ffmpeg.filters import cpu_picture, gpu_picture
 from clipping.models import VideoFacts
 from clipping.plan.segments import Segment
@@ -42,6 +42,7 @@ def test_the_whole_encode_command(video: VideoFacts) -> None:
         ENCODERS["libx264"],
         preset="fast",
         rate=Rate(quality=21.5),
+        gop=Gop(),
         threads=2,
         output="OUT.mp4",
     )
@@ -60,7 +61,7 @@ def test_the_whole_encode_command(video: VideoFacts) -> None:
         "-copyts", "-i", "file:-odd:%d name.mp4",
         "-map", "0:0", "-an", "-sn", "-dn", "-map_metadata", "-1", "-vf", select,
         "-c:v", "libx264", "-preset", "fast", "-crf", "21.5",
-        "-forced-idr", "1", "-flags", "+cgop", "-threads", "2",
+        "-forced-idr", "1", "-flags", "+cgop", "-g", "250", "-threads", "2",
         "-bsf:v", "h264_metadata=tick_rate=50/1",
         "-fps_mode", "passthrough", "-enc_time_base", "demux",
         "-force_key_frames", "0.580000,0.780000", "-video_track_timescale", "16000",
@@ -81,7 +82,7 @@ def hwaccel_command(video: VideoFacts, **facts: object) -> list[str]:
         first_frame=0, end_frame=2, pts=(977, 1017), ranges=((977, 1018),), boundaries=(), seek=977
     )
     return encode_command(
-        "FFMPEG", "file:x.mp4", video, segment, picture, NVENC, preset=None, rate=Rate(quality=23),
+        "FFMPEG", "file:x.mp4", video, segment, picture, NVENC, preset=None, rate=Rate(quality=23), gop=Gop(),
         threads=1, output="OUT.mp4", hwaccel=True,
     )  # fmt: skip
 

@@ -6,15 +6,15 @@ from fractions import Fraction
 
 import pytest
 
-from clipping.ffmpeg.encoders import ENCODERS, Rate, bit_rate_for
+from clipping.ffmpeg.encoders import ENCODERS, Gop, Rate, bit_rate_for
 
 
 def test_nvenc_never_gets_both_a_quality_and_a_bit_rate() -> None:
     """`-cq` makes NVENC ignore the average bit rate."""
-    with_rate = ENCODERS["h264_nvenc"].options(None, Rate(bit_rate=2_000_000), 1)
+    with_rate = ENCODERS["h264_nvenc"].options(None, Rate(bit_rate=2_000_000), Gop(), 1)
     assert "-cq" not in with_rate
     assert with_rate[with_rate.index("-b:v") + 1] == "2000000"
-    assert "-cq" in ENCODERS["h264_nvenc"].options(None, Rate(quality=23), 1)
+    assert "-cq" in ENCODERS["h264_nvenc"].options(None, Rate(quality=23), Gop(), 1)
 
 
 def test_bit_rates_fit_the_picture() -> None:
