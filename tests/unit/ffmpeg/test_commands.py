@@ -82,8 +82,8 @@ def hwaccel_command(video: VideoFacts, **facts: object) -> list[str]:
         first_frame=0, end_frame=2, pts=(977, 1017), ranges=((977, 1018),), boundaries=(), seek=977
     )
     return encode_command(
-        "FFMPEG", "file:x.mp4", video, segment, picture, NVENC, preset=None, rate=Rate(quality=23), gop=Gop(),
-        threads=1, output="OUT.mp4", hwaccel=True,
+        "FFMPEG", "file:x.mp4", video, segment, picture, NVENC, preset=None, rate=Rate(quality=23),
+        gop=Gop(), threads=1, output="OUT.mp4", hwaccel=True,
     )  # fmt: skip
 
 
