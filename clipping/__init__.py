@@ -23,6 +23,7 @@ from clipping.errors import (
 
 if TYPE_CHECKING:
     from clipping.orchestration.flow import clip_flow
+    from clipping.run.result import RunFailedError, RunResult
 
 __version__ = "0.1.0"
 
@@ -33,6 +34,8 @@ __all__ = [
     "FailureKind",
     "FfmpegError",
     "Recipe",
+    "RunFailedError",
+    "RunResult",
     "SourceError",
     "StorageError",
     "UsageError",
@@ -47,4 +50,8 @@ def __getattr__(name: str) -> Any:
         from clipping.orchestration.flow import clip_flow
 
         return clip_flow
+    if name in ("RunFailedError", "RunResult"):
+        from clipping.run import result
+
+        return getattr(result, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -13,22 +13,16 @@ import ray
 from ray.exceptions import RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from clipping.cluster.local_checks import require_gpu_here
 from clipping.cluster.resources import Cluster, Node, Request
 from clipping.config.run_config import RunConfig
-from clipping.errors import ClippingError, UsageError
+from clipping.errors import ClippingError
 from clipping.ffmpeg.encoder_check import Trial, try_encoder
-from clipping.ffmpeg.encoders import AUTO, DEFAULT, Encoder, Rate, gpu_encoder
+from clipping.ffmpeg.encoders import gpu_encoder
 
 __all__ = ["require_here", "try_kinds"]
 
 _ANSWER_SECONDS = 12.0
-
-
-def _rate(config: RunConfig, row: Encoder) -> Rate:
-    recipe = config.recipe
-    if recipe.use_input_bit_rate:
-        return Rate(bit_rate=1_000_000)
-    return Rate(quality=row.default_quality if recipe.quality is None else recipe.quality)
 
 
 def require_here(config: RunConfig) -> None:
@@ -36,16 +30,8 @@ def require_here(config: RunConfig) -> None:
 
     To be called before Ray is started, which takes seconds and would change nothing.
     """
-    row = gpu_encoder(config.recipe.encoder)
-    if row is None or config.cpu_encoder or config.execution.ray_address or ray.is_initialized():
-        return
-    trial = try_encoder(config.execution.ffmpeg_binary, row.name, _rate(config, row))
-    if trial.works is False:
-        raise UsageError(
-            f"{row.name} does not work on this machine: {trial.text}. Choose --encoder {AUTO} or"
-            f" {DEFAULT.name}, or the --ray-address of a cluster that has NVENC",
-            trial.kind,
-        )
+    if not ray.is_initialized():
+        require_gpu_here(config)
 
 
 def try_kinds(cluster: Cluster, request: Request, config: RunConfig) -> dict[str, Trial]:
@@ -68,7 +54,9 @@ def try_kinds(cluster: Cluster, request: Request, config: RunConfig) -> dict[str
             "scheduling_strategy": here,
         }
         trial = api.remote(**options)(try_encoder)
-        asked[trial.remote(config.execution.ffmpeg_binary, row.name, _rate(config, row))] = kind
+        asked[
+            trial.remote(config.execution.ffmpeg_binary, row.name, config.recipe.trial_rate(row))
+        ] = kind
     if not asked:
         return {}
     ready, late = api.wait(list(asked), num_returns=len(asked), timeout=_ANSWER_SECONDS)

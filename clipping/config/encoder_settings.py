@@ -124,6 +124,15 @@ class EncoderSettings(BaseModel):
             return Rate(quality=quality)
         return Rate(bit_rate=bit_rate_for(width, height, video.frame_rate, quality))
 
+    def trial_rate(self, row: Encoder) -> Rate:
+        """What to tell `row` in a test encode."""
+        if self.use_input_bit_rate:
+            return Rate(bit_rate=1_000_000)
+        quality = row.default_quality if self.quality is None else self.quality
+        if row.has_constant_quality:
+            return Rate(quality=quality)
+        return Rate(bit_rate=bit_rate_for(256, 256, 30, quality))
+
     def gop_for(self, video: VideoFacts) -> Gop:
         """How far keyframes of a source's clips may lie apart."""
         del video

@@ -10,6 +10,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic_settings import NoDecode
 
 from clipping.config.form import EXECUTION_FORM, in_groups
+from clipping.config.units import Seconds
 from clipping.ffmpeg.encoders import cpu_encoders
 from clipping.plan.shards import in_shard
 from clipping.plan.spans import exact
@@ -120,7 +121,7 @@ class Execution(BaseModel):
         description="Encoder to use where no node can encode on a GPU; empty makes that an error.",
         json_schema_extra={"enum": ["", *cpu_encoders()]},
     )
-    node_wait_s: float = Field(
+    node_wait_s: Seconds = Field(
         default=0.0,
         ge=0,
         le=_WEEK,
@@ -163,7 +164,7 @@ class Execution(BaseModel):
         le=20,
         description="How many times a task is retried after a transient failure.",
     )
-    retry_delay_s: float = Field(
+    retry_delay_s: Seconds = Field(
         default=2.0,
         ge=0,
         le=LONGEST_RETRY_DELAY,
@@ -175,7 +176,7 @@ class Execution(BaseModel):
         le=20,
         description="How many times work is submitted again after its worker process died.",
     )
-    stall_timeout_s: float = Field(
+    stall_timeout_s: Seconds = Field(
         default=300.0,
         ge=1,
         le=_DAY,

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, ValidationError
@@ -19,6 +21,10 @@ from clipping.config.run_config import RunConfig
 from clipping.errors import UsageError
 
 __all__ = ["Settings", "load", "resolve"]
+
+
+_PREFIX = "CLIPPING_"
+_DOTENV = ".env"
 
 
 def _paths(value: Any) -> Any:
@@ -35,8 +41,8 @@ class Settings(BaseSettings, Recipe, Execution):  # pyright: ignore[reportIncomp
     """
 
     model_config = SettingsConfigDict(
-        env_prefix="CLIPPING_",
-        env_file=".env",
+        env_prefix=_PREFIX,
+        env_file=_DOTENV,
         env_file_encoding="utf-8",
         extra="ignore",
         case_sensitive=False,
@@ -71,12 +77,15 @@ class Settings(BaseSettings, Recipe, Execution):  # pyright: ignore[reportIncomp
         )
 
 
-def load(**given: Any) -> Settings:
-    """Settings from what was given over the environment over `.env`. Raises UsageError."""
+def load(origins: Mapping[str, str] | None = None, /, **given: Any) -> Settings:
+    """Settings from what was given over the environment over `.env`. Raises UsageError.
+
+    origins: what a person knows each given setting by, its flag for instance.
+    """
     try:
         return Settings(**given)
     except ValidationError as error:
-        raise UsageError(_in_a_line(error)) from None
+        raise UsageError(_in_a_line(error, origins or {}, given)) from None
     except SettingsError as error:
         raise UsageError(f"an environment variable cannot be read: {error}") from None
 
@@ -94,16 +103,39 @@ def resolve(
     return load(**given).run_config()
 
 
-def _in_a_line(error: ValidationError) -> str:
-    """A validation error in one line, with the settings' own names."""
+def _in_a_line(error: ValidationError, origins: Mapping[str, str], given: Mapping[str, Any]) -> str:
+    """A validation error in one line, with the names by which the settings were given."""
     parts: list[str] = []
     for detail in error.errors(include_url=False):
-        name = ".".join(str(p) for p in detail["loc"])
+        setting, *within = (str(part) for part in detail["loc"]) if detail["loc"] else ("",)
+        name = ".".join([_known_as(setting, origins, given), *within]) if setting else ""
         message = detail["msg"].removeprefix("Value error, ")
         message = message[:1].lower() + message[1:]
         if detail["type"] == "string_unicode":
             message = "is not valid UTF-8; rename it"
-        given = detail.get("input")
-        shown = f" (given: {given!r})" if name and not isinstance(given, dict) else ""
-        parts.append(f"{name}: {message}{shown}" if name else message)
+        value = detail.get("input")
+        shown = f" (given: {value!r})" if name and not isinstance(value, dict) else ""
+        parts.append(f"{name}: {message}{shown}" if name else _with_origins(message, origins))
     return "; ".join(parts)
+
+
+def _known_as(setting: str, origins: Mapping[str, str], given: Mapping[str, Any]) -> str:
+    """What a person knows a setting by: its flag, its line in a file, its variable, its name."""
+    if setting in origins or setting in given:
+        return origins.get(setting, setting)
+    variable = f"{_PREFIX}{setting.upper()}"
+    if any(name.upper() == variable for name in os.environ):
+        return variable
+    return f"{_DOTENV}: {variable}"
+
+
+def _with_origins(message: str, origins: Mapping[str, str]) -> str:
+    """A message about several settings, each called as it was given.
+
+    Only names that cannot be words of the sentence.
+    """
+    named = {name: origin for name, origin in origins.items() if "_" in name}
+    if not named:
+        return message
+    words = "|".join(re.escape(name) for name in sorted(named, key=len, reverse=True))
+    return re.sub(rf"\b({words})\b", lambda found: named[found[1]], message)

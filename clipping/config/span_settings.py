@@ -6,6 +6,7 @@ from typing import Self
 
 from pydantic import BaseModel, Field, model_validator
 
+from clipping.config.units import Seconds
 from clipping.plan.spans import SpanSource, StrideSpans, exact
 
 __all__ = ["SpanSettings"]
@@ -19,14 +20,14 @@ _MOST_OVERLAP = 1000
 class SpanSettings(BaseModel):
     """Where clips begin and end."""
 
-    clip_len_s: float = Field(
+    clip_len_s: Seconds = Field(
         default=10.0,
         ge=_SHORTEST,
         le=86_400,
         title="Clip length (s)",
         description="Length of a clip in seconds.",
     )
-    clip_stride_s: float = Field(
+    clip_stride_s: Seconds = Field(
         default=10.0,
         ge=_SHORTEST,
         le=86_400,
@@ -34,7 +35,7 @@ class SpanSettings(BaseModel):
         description="Seconds from the start of one clip to the start of the next. Less than the "
         "clip length makes clips overlap, more leaves gaps.",
     )
-    min_clip_length_s: float = Field(
+    min_clip_length_s: Seconds = Field(
         default=2.0,
         ge=0,
         le=86_400,

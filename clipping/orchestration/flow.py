@@ -1,13 +1,14 @@
 """The Prefect flow: configuration, run, artifacts, verdict."""
 
 from contextlib import suppress
-from typing import Any
+from typing import Annotated, Any
 
 from prefect import flow
 from prefect.client.schemas.objects import State
 from prefect.logging import get_run_logger
 from prefect.runtime import deployment, flow_run
 from prefect.states import Completed, Failed
+from pydantic import BeforeValidator
 
 from clipping.config.execution import LONGEST_RETRY_DELAY, Execution
 from clipping.config.load import resolve
@@ -25,6 +26,7 @@ from clipping.orchestration.tasks import is_retried, probe_sources, transcode_ch
 from clipping.run.names import name_of_run
 from clipping.run.preparation import from_anywhere, require_absolute
 from clipping.run.progress import View, current_view
+from clipping.run.result import RunFailedError, result_of
 from clipping.run.stopping import keep_interrupting
 from clipping.run.summary import about, closing_lines, outcome, state_message, verdict
 from clipping.run.tally import Tally
@@ -45,6 +47,10 @@ def _name() -> str:
     return f"clip into {given.get('output')}"
 
 
+def _one_or_more(value: Any) -> Any:
+    return [value] if isinstance(value, str) else value
+
+
 @flow(
     name="clip-videos",
     flow_run_name=_name,
@@ -53,16 +59,21 @@ def _name() -> str:
     validate_parameters=True,
 )
 def clip_flow(
-    input: list[str],
+    input: Annotated[list[str], BeforeValidator(_one_or_more)],
     output: str = "clips",
     recipe: Recipe = Recipe(),  # noqa: B008  Prefect shows the default in its form
     execution: Execution = Execution(),  # noqa: B008
 ) -> State[Any]:
     """Clip every video that `input` names into the folder `output`.
 
+    Gives back a RunResult. Raises RunFailedError, which has one, if more failed than
+    `allow_failures` allows or the run ended early; UsageError and other ClippingErrors if it could
+    not even begin.
+
     Args:
         input: Videos, folders (searched recursively), globs, or lists of files (.txt, .csv,
-            .jsonl, .parquet); s3://, gs:// and az:// prefixes and objects, https:// files.
+            .jsonl, .parquet); s3://, gs:// and az:// prefixes and objects, https:// files; one or
+            several.
         output: The folder for clips and records, or an s3://, gs:// or az:// prefix. A deployed run
             takes absolute paths only, here and in `input`.
         recipe: What decides the content of the clips.
@@ -113,13 +124,16 @@ def _ended(
         get_run_logger().error("%s", early)
         announce_end(tally, config, early)
         view.say(lines)
-        return Failed(message=early, data=ended_early)
+        result = result_of(tally, config, early)
+        return Failed(message=early, data=RunFailedError(early, result, ended_early.kind))
     failed = verdict(tally, config)
     announce_end(tally, config, failed)
     view.say([*lines, f"Failed: {failed}"] if failed else lines)
+    message = state_message(tally, failed) if failed else outcome(tally, config)
+    result = result_of(tally, config, message)
     if failed:
-        return Failed(message=state_message(tally, failed))
-    return Completed(message=outcome(tally, config))
+        return Failed(message=message, data=RunFailedError(message, result))
+    return Completed(message=message, data=result)
 
 
 def _tuned(config: RunConfig) -> tuple[Any, Any]:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
+from clipping.cluster.local_checks import require_encoder, require_writable
 from clipping.cluster.placement import cpu_placement, gpu_placement
 from clipping.cluster.resources import Cluster
 from clipping.config.run_config import RunConfig
@@ -14,7 +15,6 @@ from clipping.dataset.coverage import Coverage
 from clipping.dataset.layout import clip_name
 from clipping.dataset.resume import EarlierWork
 from clipping.errors import ClippingError
-from clipping.ffmpeg.binary import ffmpeg_path, ffmpeg_version
 from clipping.ffmpeg.encoders import bit_rate_for
 from clipping.ffmpeg.filters import even_size
 from clipping.models import Chunk, ClipStatus, Failure, ProbedSource, SourceFile, SourceRecord
@@ -23,7 +23,7 @@ from clipping.run.preparation import found_by
 from clipping.run.summary import absent
 from clipping.storage.discover import Found
 from clipping.storage.outputs import open_output
-from clipping.wording import count
+from clipping.wording import count, size
 
 __all__ = ["describe"]
 
@@ -35,7 +35,8 @@ def describe(config: RunConfig) -> list[str]:
 
     Raises ClippingError if the run could not even begin.
     """
-    ffmpeg_version(ffmpeg_path(config.execution.ffmpeg_binary))
+    require_encoder(config)
+    require_writable(config)
     found = found_by(config)
     output = open_output(config.output, config.execution.shard)
     forecast = _Forecast(config, EarlierWork.of(config, output))
@@ -149,7 +150,7 @@ class _Forecast:
             yield absent(self.absent, self.stretches)
         yield (
             f"{self.seconds:.1f} s of video to encode with {config.recipe.encoder};"
-            f" about {self.bytes / 1e6:.1f} MB of clips to write"
+            f" about {size(self.bytes)} of clips to write"
         )
         # What they ask for does not depend on a cluster that is not joined for this.
         nowhere = Cluster(())

@@ -12,7 +12,7 @@ from typing import Any
 from clipping.config.execution import Execution
 from clipping.config.run_config import RunConfig
 from clipping.models import Chunk, SourceFile
-from clipping.wording import count
+from clipping.wording import count, size
 
 __all__ = ["again", "in_words", "name_of_chunks", "name_of_opening", "name_of_run"]
 
@@ -103,7 +103,7 @@ def _item(item: Any) -> str:
             seconds = item.seconds
             return f"{_short(item.source.file.key)} #{item.number} {_numbers(item)} ({seconds:g} s)"
         case SourceFile():
-            return f"{_short(item.key)} ({item.size / 1e6:.1f} MB)"
+            return f"{_short(item.key)} ({size(item.size)})"
         case _:
             return str(item)
 

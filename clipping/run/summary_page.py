@@ -9,7 +9,7 @@ from typing import Any
 from clipping.dataset.layout import FAILURES, MANIFEST
 from clipping.run.summary import by_encoder, by_reason, named, shortened
 from clipping.run.tally import Tally
-from clipping.wording import count
+from clipping.wording import count, size
 
 __all__ = ["of_many_videos", "summary_markdown", "table_rows"]
 
@@ -51,7 +51,7 @@ def table_rows(rows: Iterable[dict[str, Any]], links: dict[str, str]) -> list[di
             "clip": _number(row),
             "seconds": f"{row['start_s']:g}-{row['end_s']:g}",
             "frames": row["frames"],
-            "size": _megabytes(row["bytes"]) if row["bytes"] else "",
+            "size": size(row["bytes"]) if row["bytes"] else "",
             "status": row["status"],
             "encoder": row["encoder"] or "",
             "id": _linked(row["clip"][:_SHORT_ID], links.get(row["clip"])),
@@ -131,7 +131,7 @@ def _numbers(tally: Tally, output: str, about: Iterable[tuple[str, str]]) -> Ite
         ("Clips failed", f"{tally.failed}"),
         *((name, f"{number} {words}".rstrip()) for name, number, words in only_if_any if number),
         (f"Clips in {MANIFEST}", f"{holding.clips}"),
-        ("Size of the clips", _megabytes(tally.bytes_written)),
+        ("Size of the clips", size(tally.bytes_written)),
         *([("Encoded", by_encoder(tally))] if tally.encoders else []),
         ("Seconds of clips made", f"{tally.made_seconds:.1f}"),
         ("Frames encoded", f"{tally.frames_encoded} ({rate:.0f} a second)"),
@@ -172,10 +172,6 @@ def _details(tally: Tally) -> Iterator[str]:
 def _number(row: dict[str, Any]) -> str:
     first, last = row["number"], row["number"] + (row.get("count") or 1) - 1
     return f"{first}" if first == last else f"{first}-{last}"
-
-
-def _megabytes(size: int) -> str:
-    return f"{size / 1e6:.1f} MB" if size >= 1e5 else f"{size / 1e3:.1f} kB"
 
 
 def _linked(text: str, address: str | None) -> str:

@@ -8,7 +8,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["Histogram", "Outlier", "histograms", "size"]
+from clipping.wording import size
+
+__all__ = ["Histogram", "Outlier", "histograms"]
 
 _BARS = 24
 _NAMED = 5
@@ -62,14 +64,6 @@ def _bits(value: float) -> str:
 
 def _rate(value: float) -> str:
     return f"{value:.4g} fps"
-
-
-def size(value: float) -> str:
-    """A number of bytes for a person."""
-    for unit, size in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
-        if value >= size:
-            return f"{value / size:.3g} {unit}"
-    return f"{value:.0f} B"
 
 
 def histograms(written: Any) -> list[Histogram]:

@@ -30,7 +30,7 @@ from clipping.dataset.layout import (
 )
 from clipping.dataset.recovery import side_by_side
 from clipping.dataset.report.failures import Group, grouped, read_failures
-from clipping.dataset.report.histograms import Histogram, histograms, size
+from clipping.dataset.report.histograms import Histogram, histograms
 from clipping.dataset.report.rows import (
     CLIP_FIELDS,
     ROWS_A_FILE,
@@ -41,6 +41,7 @@ from clipping.dataset.report.rows import (
 )
 from clipping.plan.shards import shard_parts
 from clipping.storage.outputs import Output
+from clipping.wording import size
 
 __all__ = ["RunFacts", "publish_report", "report_line", "require_page", "write_now"]
 

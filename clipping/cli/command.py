@@ -1,27 +1,24 @@
 """The command line: `clip-videos`, `python -m clipping`, `python flows/clip_flow.py`."""
 
-import argparse
 import os
 import signal
 import sys
 import traceback
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
-from typing import Any, Literal, NoReturn, cast, get_args, get_origin
+from typing import Any, NoReturn
 
-from pydantic import BaseModel
-from pydantic.fields import FieldInfo
 from rich.console import Console
 
-from clipping import __version__
-from clipping.config.execution import Execution
-from clipping.config.load import Settings, load
-from clipping.config.recipe import Recipe
+from clipping.cli.flags import parse
+from clipping.cluster.local_checks import require_encoder, require_writable
+from clipping.config.load import Settings
 from clipping.config.run_config import RunConfig
 from clipping.errors import ClippingError, FailureKind, UsageError
 from clipping.run.preparation import Prepared, from_anywhere, handed_over, prepared
 from clipping.run.progress import Snapshot, shown_on
+from clipping.run.result import RunFailedError
 from clipping.run.stopping import (
     GO_ON,
     end_children,
@@ -32,80 +29,9 @@ from clipping.run.stopping import (
 )
 from clipping.storage.outputs import open_output
 
-__all__ = ["main", "parse"]
+__all__ = ["main"]
 
 _USAGE, _FAILED, _INTERRUPTED = 2, 1, 130
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise UsageError(f"{message} (--help lists all flags)")
-
-
-def _flags(
-    parser: argparse.ArgumentParser, title: str, model: type[BaseModel], names: Iterable[str]
-) -> None:
-    group = parser.add_argument_group(title)
-    for name in names:
-        field = model.model_fields[name]
-        flag = f"--{name.replace('_', '-')}"
-        default: Any = field.get_default(call_default_factory=True)
-        text = (field.description or "").replace("%", "%%")
-        if field.annotation is bool:
-            group.add_argument(
-                flag, action=argparse.BooleanOptionalAction, default=None,
-                help=f"{text} (default: {'on' if default else 'off'})",
-            )  # fmt: skip
-        elif isinstance(default, list):
-            words = cast("list[str]", default)
-            shown = f" (default: {' '.join(words)})" if words else ""
-            group.add_argument(
-                flag, action="append", default=None, metavar=_metavar(name, field),
-                help=f"{text}{shown}",
-            )  # fmt: skip
-        else:
-            shown = f" (default: {default})" if default not in (None, "") else ""
-            choices = _choices(field)
-            group.add_argument(
-                flag, default=None, choices=choices,
-                metavar=None if choices else _metavar(name, field), help=f"{text}{shown}",
-            )  # fmt: skip
-
-
-def _choices(field: FieldInfo) -> list[Any] | None:
-    """What a setting may be, if that can be counted; as Prefect's form has it."""
-    if get_origin(field.annotation) is Literal:
-        return list(get_args(field.annotation))
-    extra: Any = field.json_schema_extra or {}
-    return extra.get("enum")
-
-
-def _metavar(name: str, field: FieldInfo) -> str:
-    if name in ("input", "output", "scratch_dir", "ffmpeg_binary"):
-        return "PATH"
-    if name.endswith("_s"):
-        return "SECONDS"
-    kind: Any = field.annotation
-    return "NUMBER" if kind in (int, float) else "VALUE"
-
-
-def parse(argv: Sequence[str], program: str = "clip-videos") -> Settings:
-    """Settings from flags over the environment over `.env`. Raises UsageError."""
-    parser = _Parser(
-        prog=program,
-        description="Cut videos into clips, frame-exact, and transcode each to a standard MP4."
-        " Run the same command again to go on where it stopped.",
-        epilog="Every flag is also an environment variable (--clip-len-s: CLIPPING_CLIP_LEN_S),"
-        " which may stand in a .env file; the flag wins.",
-        allow_abbrev=False,
-    )
-    parser.add_argument("--version", action="version", version=f"clip-videos {__version__}")
-    others = {**Recipe.model_fields, **Execution.model_fields}
-    own = [name for name in Settings.model_fields if name not in others]
-    _flags(parser, "input and output", Settings, own)
-    _flags(parser, "recipe: what decides the content of a clip", Recipe, Recipe.model_fields)
-    _flags(parser, "execution: where and how", Execution, Execution.model_fields)
-    return load(**{k: v for k, v in vars(parser.parse_args(argv)).items() if v is not None})
 
 
 def main(argv: Sequence[str] | None = None, *, program: str = "clip-videos") -> int:
@@ -198,6 +124,9 @@ def _run_flow(config: RunConfig) -> int:
         view.show(Snapshot())
         # A wrong path should not have to wait for a server and a cluster.
         work = stack.enter_context(prepared(config))
+        if work.may_have_work:
+            require_encoder(config)
+            require_writable(config)
         view.show(Snapshot(phase="starting"))
         from clipping.orchestration.local_server import api, writable_home
 
@@ -224,6 +153,8 @@ def _run_flow(config: RunConfig) -> int:
     if state.is_completed():
         return 0
     error = state.result(raise_on_failure=False)
+    if isinstance(error, RunFailedError) and not error.ended_early:
+        return _FAILED  # its last lines have said why
     if isinstance(error, ClippingError):
         raise error
     if isinstance(error, BaseException) and not isinstance(error, FailedRun):
@@ -236,7 +167,6 @@ def _start_ray(work: Prepared, stack: ExitStack) -> None:
     if not work.may_have_work:
         return
     from clipping.cluster import ray_session
-    from clipping.cluster.encoder_survey import require_here
     from clipping.cluster.placement import resource_tags
     from clipping.ffmpeg.binary import ffmpeg_path, ffmpeg_version
     from clipping.orchestration import WORKER_MODULES
@@ -244,7 +174,6 @@ def _start_ray(work: Prepared, stack: ExitStack) -> None:
     execution = work.config.execution
     # What runs a program comes first: the threads of a Ray client (gRPC) do not bear a fork.
     ffmpeg_version(ffmpeg_path(execution.ffmpeg_binary))
-    require_here(work.config)
     try:
         if ray_session.start(
             execution.ray_address,
