@@ -24,5 +24,6 @@ def size(value: float) -> str:
 
 def did_you_mean(given: str, known: Iterable[str]) -> str:
     """A question that names the nearest of `known`, to stand at the end; or nothing."""
-    near = get_close_matches(given, list(known), n=1, cutoff=0.6)
-    return f"; did you mean {near[0]}?" if near else ""
+    by_letters = {each.lstrip("-"): each for each in known}  # hyphens would make all flags alike
+    near = get_close_matches(given.lstrip("-"), by_letters, n=1, cutoff=0.6)
+    return f"; did you mean {by_letters[near[0]]}?" if near else ""

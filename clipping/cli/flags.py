@@ -26,7 +26,7 @@ _SHORT = {"input": "-i", "output": "-o"}
 # What `--help` alone shows, besides input and output.
 _MOST_USED = {
     "recipe": ("clip_len_s", "clip_stride_s", "min_clip_length_s", "encoder", "quality", "audio"),
-    "execution": ("ray_address", "retry_failed"),
+    "execution": ("ray_address",),
 }
 _EXAMPLES = """\
 examples:
@@ -112,7 +112,9 @@ def _parser(program: str, *, shows_all: bool) -> argparse.ArgumentParser:
     parser = _Parser(
         prog=program,
         usage="%(prog)s [VIDEOS ...] [-o OUTPUT] [flags]",
-        description="Cut videos into clips, frame-exact, and transcode each to a standard MP4.",
+        description=_filled(
+            "Cut videos into clips, frame-exact, and transcode each to a standard MP4."
+        ),
         epilog=f"{_EXAMPLES.format(program=program)}\n{_filled(_MORE)}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
@@ -151,13 +153,14 @@ def parse(argv: Sequence[str], program: str = "clip-videos") -> Settings:
     """
     parser = _parser(program, shows_all=True)
     known = {word for action in parser._actions for word in action.option_strings}
-    words = _spelled(argv, known)
+    end = list(argv).index("--") if "--" in argv else len(argv)
+    words, after = _spelled(argv[:end], known), argv[end + 1 :]
     if (asked := _help(words)) is not None:
         _parser(program, shows_all=asked == "all").print_help()
         raise SystemExit(0)
     # Not parse_args: a flag may stand between two videos.
     given = vars(parser.parse_intermixed_args(words))
-    videos: list[str] = given.pop("videos")
+    videos: list[str] = [*given.pop("videos"), *after]
     del given["help"]
     file: str | None = given.pop("config")
     flags = {name: value for name, value in given.items() if value is not None}
@@ -177,9 +180,7 @@ def _spelled(argv: Sequence[str], known: set[str]) -> list[str]:
     Raises UsageError for a flag that there is not.
     """
     words: list[str] = []
-    for place, word in enumerate(argv):
-        if word == "--":
-            return [*words, *argv[place:]]
+    for word in argv:
         name, has_value, value = word.partition("=")
         if name.startswith("--"):
             name = name.replace("_", "-")

@@ -50,7 +50,7 @@ def test_by_path_it_is_the_importable_module(copy: Path) -> None:
 
 def test_as_a_script_it_is_its_own_folders_code(copy: Path) -> None:
     """`python flows/clip_flow.py` runs the clone it stands in, whatever is installed."""
-    (copy / "clipping" / "cli.py").write_text(
+    (copy / "clipping" / "cli" / "__init__.py").write_text(
         "def main(program):\n    print('this clone')\n    return 7\n"
     )
     done = run(copy / "flows" / "clip_flow.py")

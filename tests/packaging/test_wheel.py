@@ -159,7 +159,7 @@ def test_the_command_runs_beside_another_flows_package(installed: Path, project:
     assert clips(project) == 2
     told = run(project, [installed / "python", "-m", "clipping", "--version-of", "x"])
     assert told.returncode == 2
-    assert told.stderr.startswith("python -m clipping: unrecognized arguments")
+    assert told.stderr.startswith("python -m clipping: there is no flag --version-of")
 
 
 @pytest.mark.parametrize("how", ["script", "notebook"])

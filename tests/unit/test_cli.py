@@ -47,13 +47,13 @@ def test_help_explains_every_parameter(capsys: pytest.CaptureFixture[str]) -> No
     [
         (
             ["--clip-stride-s", "0"],
-            "--clip-stride-s: input should be greater than or equal to 0.001",
+            "--clip-stride-s: input should be greater than or",
         ),
         (
             ["--clip-stride-s", "5e-324"],
-            "--clip-stride-s: input should be greater than or equal to",
+            "--clip-stride-s: input should be greater than or",
         ),
-        (["--clip-stride-s", "1e-9"], "--clip-stride-s: input should be greater than or equal to"),
+        (["--clip-stride-s", "1e-9"], "--clip-stride-s: input should be greater than or"),
         (["--clip-stride-s", "0.005"], "a frame would be in more than 1000 clips; give 0.01 or"),
         (["--clip-len-s", "-1"], "--clip-len-s: input should be greater than or equal to 0.001"),
         (["--clip-len-s", "inf"], "--clip-len-s: input should be a finite number"),
@@ -66,13 +66,13 @@ def test_help_explains_every_parameter(capsys: pytest.CaptureFixture[str]) -> No
         (["--retry-delay-s", "1e300"], "--retry-delay-s: input should be less than or equal to"),
         (
             ["--num-cpus-per-worker", "inf"],
-            "--num-cpus-per-worker: input should be a finite number",
+            "--num-cpus-per-worker: input should be a finite",
         ),
         (["--extensions", ""], "--extensions: give extensions like .mp4, not ''"),
         (["--extensions", "[]"], "--extensions: give extensions like .mp4, not '[]'"),
         (["--extensions", ".mp4,.mov"], "--extensions: give extensions like .mp4, not '.mp4,.mov'"),
         (["--extensions", "*.mp4"], "--extensions: give extensions like .mp4, not '*.mp4'"),
-        (["--allow-failures", "1e999999999"], "allow_failures takes a number or a share"),
+        (["--allow-failures", "1e999999999"], "--allow-failures takes a number or a share"),
         (
             ["--clip-len-s", "2", "--min-clip-length-s", "3"],
             "--min-clip-length-s (3) is more than --clip-len-s (2)",
@@ -84,7 +84,7 @@ def test_help_explains_every_parameter(capsys: pytest.CaptureFixture[str]) -> No
         (["--preset", "warp"], "libx264 has no preset 'warp'"),
         (["--encoder", "libopenh264", "--preset", "fast"], "it has none"),
         (["--quality", "20", "--use-input-bit-rate"], "exclude each other"),
-        (["--allow-failures", "many"], "allow_failures takes a number or a share"),
+        (["--allow-failures", "many"], "--allow-failures takes a number or a share"),
         (["--input", "/no/such/place"], "there is no such file or folder"),
         (["--input", "v\udcff.mp4"], "v\\xff.mp4 is not valid UTF-8; rename it"),
         (["--output", "v\udcff"], "--output: is not valid UTF-8; rename it"),
@@ -130,3 +130,132 @@ def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
         main(["--version"])
     assert ended.value.code == 0
     assert capsys.readouterr().out == f"clip-videos {clipping.__version__}\n"
+
+
+def test_videos_may_stand_anywhere() -> None:
+    """As a shell gives them that has expanded a glob; with and without `--input`."""
+    settings = parse(["a.mp4", "--input", "b.mp4", "c.mp4", "-o", "out", "-i", "d.mp4", "e.mp4"])
+    assert sorted(settings.input) == ["a.mp4", "b.mp4", "c.mp4", "d.mp4", "e.mp4"]
+    assert settings.output == "out"
+    assert parse(["--", "-odd.mp4"]).input == ["-odd.mp4"]
+
+
+def test_underscores_are_as_good_as_hyphens() -> None:
+    """In flags with their value beside them or behind an equals sign; values are left alone."""
+    settings = parse(["--clip_len_s=4", "--min_clip_length_s", "1", "--no_audio", "my_a.mp4"])
+    assert (settings.clip_len_s, settings.min_clip_length_s) == (4, 1)
+    assert settings.audio is False
+    assert settings.input == ["my_a.mp4"]
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("10", 10), ("10s", 10), ("0.5", 0.5), ("1500ms", 1.5), ("1.5m", 90), ("1h", 3600),
+     ("00:00:10", 10), ("1:30", 90), ("01:02:03.04", 3723.04), (" 4.2 s ", 4.2)],
+)  # fmt: skip
+def test_times_as_people_write_them(text: str, seconds: float) -> None:
+    """The same number that was typed: 4.2 s is 4.2, whose digits count."""
+    assert parse(["--clip-len-s", text, "--clip-stride-s", "60s"]).clip_len_s == seconds
+    assert Recipe.model_validate({"clip_len_s": text, "clip_stride_s": "60"}).clip_len_s == seconds
+
+
+@pytest.mark.parametrize("text", ["250f", "250 frames", "10x", "1:60", "1:2:3:4", "s", ""])
+def test_what_is_no_time_is_told(text: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """With the flag; of frames it is said why they are none."""
+    assert main(["--clip-len-s", text]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("clip-videos: --clip-len-s: ")
+    assert ("frames last differently" in error) == ("f" in text)
+
+
+def test_help_is_short_unless_all_is_asked_for(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The flags used most, with examples; as wide as the terminal, but for a command."""
+    texts: dict[int, str] = {}
+    for width in (60, 80, 100):
+        monkeypatch.setenv("COLUMNS", str(width))
+        with pytest.raises(SystemExit) as ended:
+            main(["--help"])
+        assert not ended.value.code
+        texts[width] = capsys.readouterr().out
+        prose = [line for line in texts[width].splitlines() if not line.startswith("  clip-videos")]
+        assert max(map(len, prose)) <= width
+    assert "clip-videos VIDEOS/ -o clips/" in texts[80]
+    assert "--clip-len-s" in texts[80]
+    assert "--stall-timeout-s" not in texts[80]
+    assert texts[80].count("\n") < 60
+
+
+def test_settings_from_a_file(elsewhere: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The flag wins over the file, the file over the environment."""
+    Path("clip.toml").write_text(
+        'input = ["a.mp4"]\nclip-stride-s = "00:00:05"\n'
+        '[recipe]\nclip_len_s = 4\npreset = "slow"\n[execution]\nretries = 7\n'
+    )
+    monkeypatch.setenv("CLIPPING_CLIP_LEN_S", "3")
+    monkeypatch.setenv("CLIPPING_CRASH_RETRIES", "1")
+    settings = parse(["--config", "clip.toml", "--preset", "fast"])
+    assert (settings.input, settings.clip_stride_s, settings.clip_len_s) == (["a.mp4"], 5, 4)
+    assert (settings.preset, settings.retries, settings.crash_retries) == ("fast", 7, 1)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("clip_len = 4", "clip.toml: there is no setting clip_len; did you mean clip_len_s?"),
+        ("[recipe]\nretries = 4", "clip.toml: there is no setting [recipe] retries"),
+        ("[speed]\nretries = 4", "clip.toml: there is no table [speed]"),
+        ("clip_len_s = 4\n[recipe]\nclip_len_s = 5", "clip_len_s stands there twice"),
+        ("clip_len_s = ", "clip.toml: it is not TOML: "),
+        ("clip_len_s = -4", "clip.toml: clip_len_s: input should be greater than or equal"),
+        ("encoder = 'x'", "clip.toml: encoder: choose one of"),
+    ],
+)
+def test_a_mistake_in_the_file_is_told(
+    text: str, words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With the file and the setting."""
+    Path("clip.toml").write_text(text)
+    assert main(["--config", "clip.toml"]) == 2
+    printed = capsys.readouterr()
+    assert words in printed.err
+    assert printed.err.count("\n") == 1
+
+
+def test_a_file_that_is_not_there(capsys: pytest.CaptureFixture[str]) -> None:
+    """Is told, like any other path."""
+    assert main(["--config", "none.toml"]) == 2
+    assert "--config none.toml: No such file or directory" in capsys.readouterr().err
+
+
+def test_an_error_names_where_a_setting_came_from(
+    elsewhere: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The line of the .env file, too."""
+    (elsewhere / ".env").write_text("CLIPPING_RETRIES=-1\n")
+    assert main(["--clip-len-s", "2"]) == 2
+    assert "clip-videos: .env: CLIPPING_RETRIES: input should be" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("dry", [["--dry-run"], []])
+def test_what_cannot_work_is_told_before_anything_starts(
+    dry: list[str], elsewhere: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """No ffmpeg; a folder that cannot be: also in a dry run, which writes nothing."""
+    (elsewhere / "a.mp4").write_bytes(b"x")
+    (elsewhere / "file").write_text("x")
+    other = elsewhere / "ffmpeg"
+    other.write_text(
+        "#!/bin/sh\n[ $# = 1 ] && echo ffmpeg version 7.0 && exit\n"
+        "echo \"[error] Unknown encoder 'libx264'\" >&2; exit 8\n"
+    )
+    other.chmod(0o755)
+    for flags, words in (
+        (["--ffmpeg-binary", "/no/ffmpeg"], "/no/ffmpeg"),
+        (["--ffmpeg-binary", str(other)], f"libx264 does not work with {other}: encoder not"),
+        (["--output", "file/out"], "file/out"),
+        (["--scratch-dir", "file/scratch"], "file is not a folder"),
+    ):
+        assert main(["a.mp4", *flags, *dry]) != 0
+        assert words in capsys.readouterr().err, flags

@@ -86,7 +86,7 @@ def test_no_setting_is_without_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
                 with pytest.raises(ValidationError, match=f"{name}\\n.*at least one"):
                     model.model_validate({name: []})
     monkeypatch.setenv("CLIPPING_EXTENSIONS", "[]")
-    with pytest.raises(UsageError, match="extensions: give at least one, like"):
+    with pytest.raises(UsageError, match="CLIPPING_EXTENSIONS: give at least one, like"):
         resolve()
 
 

@@ -207,8 +207,8 @@ def test_failures_are_grouped_by_reason_the_worst_first() -> None:
     assert [(g.what, g.status, g.text, g.count) for g in groups] == [
         ("video", "failed", "no video", 2),
         ("video", "failed", "the file is empty", 1),
-        ("clip", "failed", "frame 0 cannot be decoded", 30),
-        ("video", "no clips", "lasts 0.1 s", 2),
+        ("clip", "failed", "frame 0–29 cannot be decoded", 30),
+        ("video", "no clips", "lasts 0.1–1.25 s", 2),
         ("stretch", "absent", "no frame", 1),
     ]
     assert groups[0].names == [("a.mp4", ""), ("b.mp4", "")]

@@ -75,7 +75,7 @@ def test_parameters_read_as_words() -> None:
     words = in_words(talk)
     assert words.startswith("talk.mp4 #0 clips 0-3 (4 s), talk.mp4 #1 clips 4-7 (4 s), ")
     assert words.endswith(", and 17 more")
-    assert in_words([file("a.mp4")]) == "a.mp4 (2.0 MB)"
+    assert in_words([file("a.mp4")]) == "a.mp4 (2 MB)"
     config = resolve(Recipe(clip_len_s=3), input=["/videos"], output="/clips")
     assert in_words(config) == "3 s every 10 s into /clips"
     assert in_words(Execution()) == "defaults"

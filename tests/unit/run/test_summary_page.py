@@ -100,7 +100,7 @@ def test_the_table_fits_a_page() -> None:
         ("a.mp4", "0"), ("a.mp4", "1"), ("b.mp4", "0"),
     ]  # fmt: skip
     assert rows[0] == {
-        "video": "a.mp4", "clip": "0", "seconds": "0-10", "frames": 250, "size": "1.2 MB",
+        "video": "a.mp4", "clip": "0", "seconds": "0-10", "frames": 250, "size": "1.23 MB",
         "status": "written", "encoder": "libx264", "id": f"[02345678]({link})", "why": "",
     }  # fmt: skip
     assert rows[1]["id"] == "12345678"
