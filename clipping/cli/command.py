@@ -1,11 +1,13 @@
 """The command line: `clip-videos`, `python -m clipping`, `python flows/clip_flow.py`."""
 
+import json
 import os
 import signal
 import sys
 import traceback
 from collections.abc import Sequence
 from contextlib import ExitStack, suppress
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -18,7 +20,7 @@ from clipping.config.run_config import RunConfig
 from clipping.errors import ClippingError, FailureKind, UsageError
 from clipping.run.preparation import Prepared, from_anywhere, handed_over, prepared
 from clipping.run.progress import Snapshot, shown_on
-from clipping.run.result import RunFailedError
+from clipping.run.result import RunFailedError, RunResult
 from clipping.run.stopping import (
     GO_ON,
     end_children,
@@ -89,7 +91,8 @@ def _run(settings: Settings) -> int:
     if settings.merge_manifests:
         from clipping.dataset.merge import merge_manifests
 
-        print(merge_manifests(open_output(from_anywhere(config).output)))
+        merged = merge_manifests(open_output(from_anywhere(config).output))
+        _say("merged", [merged], as_json=settings.as_json)
         return 0
     open_output(config.output)  # raises what is wrong with its address
     if not config.input:
@@ -102,11 +105,16 @@ def _run(settings: Settings) -> int:
     if settings.dry_run:
         from clipping.run.dry_run import describe
 
-        for line in describe(config):
-            print(line)
+        _say("dry run", describe(config), as_json=settings.as_json)
         return 0
     _quiet(config.execution.verbose)
-    return _run_flow(config)
+    return _run_flow(config, as_json=settings.as_json)
+
+
+def _say(event: str, lines: list[str], *, as_json: bool) -> None:
+    """Print lines, or the event that they are."""
+    for line in [json.dumps({"event": event, "lines": lines})] if as_json else lines:
+        print(line)
 
 
 def _quiet(verbose: bool) -> None:
@@ -118,16 +126,16 @@ def _quiet(verbose: bool) -> None:
         os.environ.setdefault("PREFECT_SERVER_LOGGING_LEVEL", "CRITICAL")
 
 
-def _run_flow(config: RunConfig) -> int:
+def _run_flow(config: RunConfig, *, as_json: bool) -> int:
     with ExitStack() as stack:
-        view = stack.enter_context(shown_on(Console(stderr=True)))
+        view = stack.enter_context(shown_on(Console(stderr=True), as_json=as_json))
         view.show(Snapshot())
         # A wrong path should not have to wait for a server and a cluster.
         work = stack.enter_context(prepared(config))
         if work.may_have_work:
             require_encoder(config)
             require_writable(config)
-        view.show(Snapshot(phase="starting"))
+        view.show(Snapshot(phase="starting Prefect's server and Ray"))
         from clipping.orchestration.local_server import api, writable_home
 
         moved = writable_home()
@@ -150,9 +158,11 @@ def _run_flow(config: RunConfig) -> int:
                 )
         except Exception as error:  # Prefect's engine, which could not tell its server
             raise readable(error) from error
+    error = state.result(raise_on_failure=False)
+    if as_json:
+        _tell_result(error)
     if state.is_completed():
         return 0
-    error = state.result(raise_on_failure=False)
     if isinstance(error, RunFailedError) and not error.ended_early:
         return _FAILED  # its last lines have said why
     if isinstance(error, ClippingError):
@@ -160,6 +170,13 @@ def _run_flow(config: RunConfig) -> int:
     if isinstance(error, BaseException) and not isinstance(error, FailedRun):
         raise readable(error) from error
     return _FAILED
+
+
+def _tell_result(ended: object) -> None:
+    """A run's result as the last line."""
+    result = ended.result if isinstance(ended, RunFailedError) else ended
+    if isinstance(result, RunResult):
+        print(json.dumps({"event": "result", **asdict(result), "made": result.made}), flush=True)
 
 
 def _start_ray(work: Prepared, stack: ExitStack) -> None:

@@ -22,6 +22,7 @@ from clipping.wording import did_you_mean
 
 __all__ = ["flag", "parse"]
 
+_CALLED = {"as_json": "--json"}
 _SHORT = {"input": "-i", "output": "-o"}
 # What `--help` alone shows, besides input and output.
 _MOST_USED = {
@@ -49,7 +50,7 @@ class _Parser(argparse.ArgumentParser):
 
 def flag(name: str) -> str:
     """The flag of a setting: --clip-len-s."""
-    return f"--{name.replace('_', '-')}"
+    return _CALLED.get(name) or f"--{name.replace('_', '-')}"
 
 
 def _add(
@@ -63,7 +64,7 @@ def _add(
         text = (field.description or "").replace("%", "%%")
         if field.annotation is bool:
             group.add_argument(
-                *flags, action=argparse.BooleanOptionalAction, default=None,
+                *flags, dest=name, action=argparse.BooleanOptionalAction, default=None,
                 help=f"{text} (default: {'on' if default else 'off'})",
             )  # fmt: skip
             continue

@@ -32,14 +32,14 @@ class ProgressStore:
         with suppress(Exception):  # progress is a courtesy
             _store._internal_kv_put(self._key(task), str(frames), namespace=_NAMESPACE)
 
-    def frames(self, tasks: Iterable[str]) -> int:
-        """How many frames those tasks have encoded."""
-        total = 0
+    def frames(self, tasks: Iterable[str]) -> dict[str, int]:
+        """How many frames each of those tasks has encoded; those without a number are left out."""
+        found: dict[str, int] = {}
         with suppress(Exception):
             for task in tasks:
-                value = _store._internal_kv_get(self._key(task), namespace=_NAMESPACE)
-                total += int(value or 0)
-        return total
+                if value := _store._internal_kv_get(self._key(task), namespace=_NAMESPACE):
+                    found[task] = int(value)
+        return found
 
     def drop(self, task: str) -> None:
         """Forget a task that has ended."""

@@ -61,6 +61,11 @@ class Settings(BaseSettings, Recipe, Execution):  # pyright: ignore[reportIncomp
         description="The folder for clips and records, or an s3://, gs:// or az:// prefix.",
     )
     dry_run: bool = Field(default=False, description="Show what would be done; write nothing.")
+    as_json: bool = Field(
+        default=False,
+        description="Write JSON lines to standard output instead of words: progress, what a dry run"
+        " would do, the result.",
+    )
     merge_manifests: bool = Field(
         default=False,
         description="Join the manifests that the runs of all shards left in the output into "

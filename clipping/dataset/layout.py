@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from datetime import datetime
 
 from clipping.plan.shards import shard_label
 
@@ -28,6 +29,7 @@ __all__ = [
     "clip_id_of",
     "clip_name",
     "failures_name",
+    "log_name",
     "manifest_name",
     "meta_name",
     "own_folders",
@@ -101,6 +103,11 @@ def shard_of_manifest(file: str) -> str | None:
 def manifest_name(shard: str) -> str:
     """Where a run's manifest lies below the output."""
     return f"{MANIFESTS}/{shard_manifest(shard)}" if shard else MANIFEST
+
+
+def log_name(began: datetime, run_id: str) -> str:
+    """Where the log of a run that began then lies below the output; logs sort by their time."""
+    return f"logs/{began:%Y-%m-%dT%H-%M-%SZ}-{run_id[:8]}.log"
 
 
 def run_name(shard: str) -> str:

@@ -19,7 +19,7 @@ from clipping.ffmpeg.binary import ffmpeg_path, ffmpeg_version
 from clipping.orchestration.announcements import announce_end
 from clipping.orchestration.artifacts import publish_artifacts
 from clipping.orchestration.error_messages import readable
-from clipping.orchestration.logging import flow_run_view, without_known_failures
+from clipping.orchestration.logging import flow_run_view, noted_in, without_known_failures
 from clipping.orchestration.run import ClipRun
 from clipping.orchestration.task_window import ConnectedRayTaskRunner
 from clipping.orchestration.tasks import is_retried, probe_sources, transcode_chunks
@@ -27,9 +27,11 @@ from clipping.run.names import name_of_run
 from clipping.run.preparation import from_anywhere, require_absolute
 from clipping.run.progress import View, current_view
 from clipping.run.result import RunFailedError, result_of
+from clipping.run.run_log import LoggedView, RunLog
 from clipping.run.stopping import keep_interrupting
 from clipping.run.summary import about, closing_lines, outcome, state_message, verdict
 from clipping.run.tally import Tally
+from clipping.storage.outputs import open_output
 
 __all__ = ["clip_flow"]
 
@@ -88,17 +90,23 @@ def clip_flow(
         if deployment.id is not None:
             require_absolute(config)
         config = from_anywhere(config)
-        run = ClipRun(config, *_tuned(config), view)
+        log = RunLog(str(flow_run.get_id()))
+        view = LoggedView(view, log)
+        run = ClipRun(config, *_tuned(config), view, log)
     except ClippingError as error:
         return _refused(error)
     ended_early: ClippingError | None = None
     try:
-        run.run()
+        with noted_in(log, config):
+            run.run()
     except ClippingError as error:
         if not run.tally.has_results:
             return _refused(error)
         ended_early = error
-    return _ended(run.tally, config, view, ended_early)
+    state = _ended(run.tally, config, view, ended_early)
+    log.add(f"Ended as {state.type.value.lower()}: {state.message}")
+    log.write(open_output(config.output))
+    return state
 
 
 def _refused(error: ClippingError) -> State[Any]:

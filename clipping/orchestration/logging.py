@@ -13,10 +13,15 @@ from prefect.exceptions import FailedRun
 from prefect.logging import get_logger, get_run_logger
 from prefect.runtime import flow_run
 
+from clipping import __version__
 from clipping.config.execution import Execution
+from clipping.config.run_config import RunConfig
 from clipping.errors import BundleError, ClippingError
 from clipping.orchestration.worker_log import worker_log
+from clipping.run.names import differing
 from clipping.run.progress import Lines, View
+from clipping.run.report import recipe_sentence
+from clipping.run.run_log import RunLog
 
 __all__ = ["flow_run_view", "task_log", "whereabouts", "without_known_failures"]
 
@@ -46,6 +51,34 @@ def flow_run_view() -> View:
 def _view_of(_flow_run_id: str | None) -> View:
     """One for a flow run, since it remembers when it last wrote."""
     return Lines(get_run_logger().info, every=_LINE_EVERY)
+
+
+class _IntoRunLog(logging.Handler):
+    """Puts warnings and errors of the flow run into the run's own log."""
+
+    def __init__(self, log: RunLog) -> None:
+        super().__init__(logging.WARNING)
+        self._log = log
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Note it, without a traceback."""
+        self._log.add(f"{record.levelname}  {record.getMessage()}")
+
+
+@contextmanager
+def noted_in(log: RunLog, config: RunConfig) -> Generator[None]:
+    """Note in `log` what is to be done, and what the flow run warns of while the block lasts."""
+    log.add(f"prefect-video-clipping {__version__}, flow run {flow_run.get_name()} ({log.run_id})")
+    log.add(f"Input: {' '.join(config.input)}")
+    log.add(f"Output: {config.output}")
+    log.add(recipe_sentence(config.recipe))
+    log.add(f"Execution: {differing(config.execution)}")
+    logger, handler = get_logger("prefect.flow_runs"), _IntoRunLog(log)
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
 
 
 def whereabouts() -> tuple[str, str | None]:

@@ -33,24 +33,31 @@ from clipping.orchestration.crashed_runs import (
 from clipping.orchestration.local_server import shared_with_workers
 from clipping.orchestration.scheduler import Scheduler
 from clipping.orchestration.task_window import TaskWindow
+from clipping.run.estimate import Estimate
 from clipping.run.preparation import prepared
 from clipping.run.progress import Snapshot, View
 from clipping.run.report import LiveReport, report_run
+from clipping.run.run_log import RunLog
 from clipping.run.summary import verdict
 from clipping.run.tally import Tally
 from clipping.run.tracker import Tracker
+from clipping.storage.outputs import open_output
 
 __all__ = ["ClipRun"]
 
 
 @dataclass
 class ClipRun:
-    """One run over a set of inputs; `run` does it all. view: where progress is shown."""
+    """One run over a set of inputs; `run` does it all.
+
+    view: where progress is shown; log: what is kept of it in the output.
+    """
 
     config: RunConfig
     probe_task: Task[Any, Any]
     chunk_task: Task[Any, Any]
     view: View
+    log: RunLog
     tally: Tally = field(default_factory=Tally)
 
     def run(self) -> None:
@@ -62,6 +69,10 @@ class ClipRun:
         self.tally.on_failure = FailuresTold(self.config).tell
         try:
             self._run()
+        except BaseException as error:  # Ctrl-C as well
+            self.log.add(f"Ended early: {error or type(error).__name__}")
+            self.log.write(open_output(self.config.output))
+            raise
         finally:
             self.tally.seconds = time.monotonic() - self.tally.began
 
@@ -82,7 +93,7 @@ class ClipRun:
                     # Known before anything is spent: no ffmpeg, no encoder, no node that fits.
                     ffmpeg_version(ffmpeg_path(execution.ffmpeg_binary))
                     require_here(self.config)
-                    with LiveReport(self.view, output, self.tally, self.config) as view:
+                    with LiveReport(self.view, output, self.tally, self.config, self.log) as view:
                         self._work_off(waiting, tracker, view)
                 self.tally.holding = manifest.publish(
                     [file.uri for file in work.found.sources],
@@ -94,7 +105,7 @@ class ClipRun:
 
     def _work_off(self, waiting: list[SourceFile], tracker: Tracker, view: View) -> None:
         config, log = self.config, get_run_logger()
-        snapshot = Snapshot(videos=len(waiting), bytes=sum(file.size for file in waiting))
+        snapshot = Snapshot("joining Ray", videos=len(waiting))
         view.show(snapshot)
         with (
             connected(
@@ -121,7 +132,9 @@ class ClipRun:
                 snapshot=snapshot,
                 view=view,
                 progress=ProgressArtifact(),
+                estimate=Estimate(len(waiting), sum(file.size for file in waiting)),
             )
+            snapshot.phase = "opening videos"
             snapshot.began = time.monotonic()
             scheduler.work_off(waiting)
             self.tally.cluster_notes = routes.notes()

@@ -7,6 +7,7 @@ from typing import Any
 
 from prefect import Task
 
+from clipping.cluster.chunk_queue import Waiting
 from clipping.cluster.decisions import (
     Action,
     Batch,
@@ -26,9 +27,11 @@ from clipping.cluster.policy import Policy
 from clipping.cluster.progress_store import ProgressStore
 from clipping.cluster.ray_session import survey
 from clipping.config.run_config import RunConfig
+from clipping.media.methods.encode_once import work_of
 from clipping.models import Chunk, SourceFile
 from clipping.orchestration.artifacts import ProgressArtifact
 from clipping.orchestration.task_window import Done, TaskWindow
+from clipping.run.estimate import Estimate, effort
 from clipping.run.names import name_of_chunks, name_of_opening
 from clipping.run.progress import Snapshot, View
 from clipping.run.tracker import Tracker
@@ -45,7 +48,7 @@ class Scheduler:
     """The work of one run on its cluster; `work_off` does all of it.
 
     probe_task and chunk_task: what is submitted; policy: what to do next; window: what is in
-    flight; store: how far that is; view and progress: where a person sees it.
+    flight; store: how far that is; view and progress: where a person sees it, as `estimate` has it.
     """
 
     config: RunConfig
@@ -58,7 +61,12 @@ class Scheduler:
     snapshot: Snapshot
     view: View
     progress: ProgressArtifact
-    _frames_done: float = 0.0
+    estimate: Estimate
+    _known: float = 0.0
+    _done: float = 0.0
+    _frames_done: int = 0
+    # What is being made: by a bundle's name, its effort and its frames.
+    _efforts: dict[str, tuple[float, int]] = field(default_factory=dict[str, tuple[float, int]])
     _shown: float = 0.0
     _surveyed: float = field(default_factory=time.monotonic)
 
@@ -83,12 +91,13 @@ class Scheduler:
                     self._make(action)
                 case Plan(probed):
                     waiting = self.tracker.plan(probed)
-                    self.snapshot.frames_known += sum(_frames(w.chunk) for w in waiting)
+                    self._known += sum(_effort(w) for w in waiting)
                     self._carry_out(self.policy.decide(Planned(waiting)))
                 case FailSource(file, failure, is_verdict):
                     self.tracker.fail_source(file, failure, is_verdict=is_verdict)
                 case Count(chunk, record, failure):
-                    self._frames_done += _frames(chunk)
+                    self._done += effort(chunk, work_of(chunk))
+                    self._frames_done += record.encoded_frames if record else 0
                     self.tracker.take_chunk(chunk, record, failure)
                 case Withdraw(is_lost):
                     self.window.withdraw(is_lost)
@@ -105,6 +114,10 @@ class Scheduler:
 
     def _make(self, action: Make) -> None:
         bundle = action.bundle
+        self._efforts[bundle.name] = (
+            sum(_effort(waiting) for waiting in bundle.chunks),
+            sum(_frames(waiting.chunk) for waiting in bundle.chunks),
+        )
         chunks = [waiting.chunk for waiting in bundle.chunks]
         self.window.submit(
             self.chunk_task,
@@ -132,6 +145,7 @@ class Scheduler:
         value: Any = done.value or ()
         if isinstance(item, Bundle):
             self.store.drop(item.name)
+            self._efforts.pop(item.name, None)
         ended = Ended(
             item,
             now=time.monotonic(),
@@ -156,17 +170,32 @@ class Scheduler:
             return
         self._shown = now
         snapshot, tally, policy = self.snapshot, self.tracker.tally, self.policy
+        done, frames = self._done, self._frames_done
+        for name, encoded in self.store.frames(policy.in_progress).items():
+            whole, of_frames = self._efforts.get(name, (0.0, 0))
+            frames += encoded
+            done += whole * min(1.0, encoded / of_frames) if of_frames else 0.0
+        self.estimate.update(
+            now,
+            done=min(done, self._known),
+            known=self._known,
+            videos_opened=policy.videos_opened,
+            bytes_opened=policy.bytes_opened,
+        )
         snapshot.planned = tally.with_frames
         snapshot.done = tally.written
         snapshot.failed = tally.failed - tally.failed_before
         snapshot.videos_opened = policy.videos_opened
-        snapshot.bytes_opened = policy.bytes_opened
         snapshot.waiting_for = policy.waiting_for
-        snapshot.clip_seconds = tally.made_seconds
-        left = max(0, snapshot.frames_known - self._frames_done)
-        snapshot.frames = self._frames_done + min(self.store.frames(policy.in_progress), left)
+        snapshot.frames = frames
+        snapshot.share = self.estimate.share
+        snapshot.seconds_left = self.estimate.seconds_left
         self.view.show(snapshot)
         self.progress.update(snapshot.share)
+
+
+def _effort(waiting: Waiting) -> float:
+    return effort(waiting.chunk, waiting.work)
 
 
 def _frames(chunk: Chunk) -> int:

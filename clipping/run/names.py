@@ -14,7 +14,7 @@ from clipping.config.run_config import RunConfig
 from clipping.models import Chunk, SourceFile
 from clipping.wording import count, size
 
-__all__ = ["again", "in_words", "name_of_chunks", "name_of_opening", "name_of_run"]
+__all__ = ["again", "differing", "in_words", "name_of_chunks", "name_of_opening", "name_of_run"]
 
 _LONGEST = 60
 _LISTED = 8
@@ -81,8 +81,7 @@ def in_words(value: Any) -> str:
         case RunConfig():
             return f"{value.recipe.span_source.describe()} into {value.output}"
         case Execution():
-            given = sorted(value.model_fields_set & _differing(value))
-            return ", ".join(f"{name} {getattr(value, name)}" for name in given) or "defaults"
+            return differing(value)
         case list():
             items: list[Any] = value  # pyright: ignore[reportUnknownVariableType]
             words = [_item(item) for item in items[:_LISTED]]
@@ -108,10 +107,12 @@ def _item(item: Any) -> str:
             return str(item)
 
 
-def _differing(execution: Execution) -> set[str]:
-    """Names of the settings that are not as they are by default."""
+def differing(execution: Execution) -> str:
+    """The settings that are not as they are by default, in words."""
     usual = Execution()
-    return {n for n in Execution.model_fields if getattr(execution, n) != getattr(usual, n)}
+    values = {n: getattr(execution, n) for n in sorted(Execution.model_fields)}
+    given = [f"{n} {value}" for n, value in values.items() if value != getattr(usual, n)]
+    return ", ".join(given) or "defaults"
 
 
 def _numbers(chunk: Chunk) -> str:

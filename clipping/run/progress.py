@@ -1,86 +1,84 @@
-"""How far a run is: a bar on a terminal, plain lines elsewhere, and a number for Prefect."""
+"""How far a run is: a bar on a terminal, plain lines elsewhere, JSON for programs."""
 
+import json
 import sys
 import time
 from collections.abc import Generator
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Column
 
-__all__ = ["Lines", "Screen", "Snapshot", "View", "current_view", "shown_on"]
+__all__ = ["JsonLines", "Lines", "Screen", "Snapshot", "View", "current_view", "shown_on"]
 
-# From a few videos nothing can be told of the rest: they may be the short ones.
-_KNOWN_SHARE = 0.3
-_KNOWN_VIDEOS = 50
-_FIRST_SECONDS = 15.0  # workers still import then
+_NARROW = 90
 
 
 @dataclass(slots=True)
 class Snapshot:
     """Where a run stands.
 
-    frames: done, of the frames_known of the videos opened so far. bytes: of all videos.
+    phase: what goes on before the first clip; is_working: whether that is over.
+    done, failed, planned: clips, of the videos opened so far. frames: encoded, by this run.
+    share: of the work, between 0 and 1; seconds_left: None where that is not known yet.
     waiting_for: what keeps chunks waiting that should not have to.
     """
 
-    phase: str = "looking at the videos"
+    phase: str = "looking for videos"
     done: int = 0
     failed: int = 0
     planned: int = 0
     videos: int = 0
     videos_opened: int = 0
-    bytes: int = 0
-    bytes_opened: int = 0
     frames: float = 0.0
-    frames_known: float = 0.0
-    clip_seconds: float = 0.0
+    share: float = 0.0
+    seconds_left: float | None = None
     waiting_for: str = ""
     began: float = field(default_factory=time.monotonic)
 
     @property
-    def frames_total(self) -> float:
-        """The frames of all videos: of those not opened yet, as many for each byte."""
-        unopened = max(0, self.bytes - self.bytes_opened)
-        return self.frames_known * (1 + unopened / max(1, self.bytes_opened))
+    def is_working(self) -> bool:
+        """Whether there are clips to speak of."""
+        return self.planned > 0
 
     @property
-    def share(self) -> float:
-        """Between 0 and 1."""
-        return min(1.0, self.frames / self.frames_total) if self.frames_total else 0.0
-
-    @property
-    def seconds_left(self) -> float | None:
-        """A guess from the speed so far, once enough is known of the videos."""
+    def frames_per_second(self) -> float:
+        """Encoded since the work began."""
         spent = time.monotonic() - self.began
-        if self.share < 0.01 or spent < _FIRST_SECONDS or not self._knows_enough:
-            return None
-        return spent / self.share * (1 - self.share)
+        return self.frames / spent if spent > 0 else 0.0
 
-    @property
-    def _knows_enough(self) -> bool:
-        most = self.bytes_opened >= _KNOWN_SHARE * self.bytes
-        return most or self.videos_opened >= _KNOWN_VIDEOS
+    def text(self, width: int = 1000) -> str:
+        """In a line of at most `width` characters, if the first of it fits; the rest is left out.
 
-    def text(self) -> str:
-        """In a line."""
-        known = f" of {self.planned}" if self.planned else ""
-        parts = [f"{self.done}{known} clips"]
+        What matters most comes first.
+        """
+        if not self.is_working:
+            opening = f"{self.videos_opened} of {self.videos} videos opened"
+            return _fitting([self.phase, *([opening] if self.videos else [])], width)
+        is_open = self.videos_opened < self.videos
+        parts = [f"{self.done} of {self.planned}{'+' if is_open else ''} clips"]
         if self.failed:
             parts.append(f"{self.failed} failed")
-        if self.videos_opened < self.videos:
-            parts.append(f"{self.videos_opened} of {self.videos} videos opened")
-        spent = time.monotonic() - self.began
-        if self.clip_seconds and spent:
-            parts.append(f"{self.clip_seconds / spent:.1f}x real time")
         if self.waiting_for:
             parts.append(f"waiting for {self.waiting_for}")
-        left = self.seconds_left
-        if left is not None and self.share < 1:
-            parts.append(f"{_duration(left)} left")
-        return ", ".join(parts)
+        if self.seconds_left is not None and self.share < 1:
+            parts.append(f"{_duration(self.seconds_left)} left")
+        if self.frames:
+            parts.append(f"{self.frames_per_second:.0f} frames/s")
+        if is_open:
+            parts.append(f"{self.videos_opened} of {self.videos} videos opened")
+        return _fitting(parts, width)
+
+
+def _fitting(parts: list[str], width: int) -> str:
+    text = parts[0]
+    for part in parts[1:]:
+        if len(text) + 2 + len(part) <= width:
+            text = f"{text}, {part}"
+    return text
 
 
 def _duration(seconds: float) -> str:
@@ -131,24 +129,66 @@ class Writer(Protocol):
     def __call__(self, line: str, /) -> object: ...
 
 
+class JsonLines:
+    """A JSON object a line, for programs: docs/settings.md names the keys."""
+
+    def __init__(self, write: "Writer", every: float = 1.0) -> None:
+        self._write = write
+        self._every = every
+        self._last: float | None = None
+        self._phase = ""
+
+    def show(self, snapshot: Snapshot) -> None:
+        """A line, if the last one is old enough or another phase has begun."""
+        now = time.monotonic()
+        phase = "clipping" if snapshot.is_working else snapshot.phase
+        if phase == self._phase and self._last is not None and now - self._last < self._every:
+            return
+        self._last, self._phase = now, phase
+        left = snapshot.seconds_left
+        self.tell(
+            "progress",
+            phase=phase,
+            share=round(snapshot.share, 4),
+            seconds_left=None if left is None else round(left, 1),
+            clips_done=snapshot.done,
+            clips_failed=snapshot.failed,
+            clips_planned=snapshot.planned,
+            videos=snapshot.videos,
+            videos_opened=snapshot.videos_opened,
+            frames_per_second=round(snapshot.frames_per_second, 1),
+            waiting_for=snapshot.waiting_for,
+        )
+
+    def say(self, lines: list[str]) -> None:
+        """The run's last words."""
+        self.tell("summary", lines=lines)
+
+    def tell(self, event: str, **more: Any) -> None:
+        """Any other event."""
+        self._write(json.dumps({"event": event, **more}, ensure_ascii=False))
+
+
 class Screen:
     """A bar on a terminal."""
 
     def __init__(self, console: Console) -> None:
+        width = 30 if console.width >= _NARROW else 10
         self._bar = Progress(
-            BarColumn(bar_width=30),
+            BarColumn(bar_width=width),
             TextColumn("{task.percentage:>3.0f}%"),
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", table_column=Column(no_wrap=True)),
             TimeElapsedColumn(),
             console=console,
             transient=True,
         )
+        # Beside the bar, the percentage, the time (0:00:00) and the blanks between them.
+        self._width = max(10, console.width - width - 4 - 7 - 4)
         self._task = self._bar.add_task("starting", total=1.0)
 
     def show(self, snapshot: Snapshot) -> None:
         """Move the bar."""
-        known = snapshot.planned or snapshot.videos_opened
-        words = snapshot.text() if known else snapshot.phase
+        words = snapshot.text(self._width)
         self._bar.update(self._task, completed=snapshot.share, description=words)
 
     def say(self, lines: list[str]) -> None:
@@ -173,10 +213,13 @@ def current_view() -> View | None:
 
 
 @contextmanager
-def shown_on(console: Console) -> Generator[View]:
-    """Show progress on `console` while the block lasts."""
+def shown_on(console: Console, *, as_json: bool = False) -> Generator[View]:
+    """Show progress on `console` while the block lasts, or as JSON lines on stdout."""
     global _current
-    if console.is_terminal:
+    live: AbstractContextManager[None]
+    if as_json:
+        live, _current = nullcontext(), JsonLines(lambda line: print(line, flush=True))
+    elif console.is_terminal:
         screen = Screen(console)
         live, _current = screen.live(), screen
     else:

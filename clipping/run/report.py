@@ -14,6 +14,7 @@ from clipping.dataset.coverage import Coverage
 from clipping.dataset.report.page import RunFacts, report_line, require_page, write_now
 from clipping.ffmpeg.encoders import candidates
 from clipping.run.progress import Snapshot, View
+from clipping.run.run_log import RunLog
 from clipping.run.tally import Tally
 from clipping.storage.outputs import Output
 from clipping.wording import count
@@ -83,8 +84,16 @@ class LiveReport:
     It writes in a thread of its own: a store that does not answer keeps nothing waiting.
     """
 
-    def __init__(self, view: View, output: Output, tally: Tally, config: RunConfig) -> None:
+    def __init__(
+        self,
+        view: View,
+        output: Output,
+        tally: Tally,
+        config: RunConfig,
+        log: RunLog | None = None,
+    ) -> None:
         self._view, self._output, self._tally, self._config = view, output, tally, config
+        self._log = log
         self._shard = config.execution.shard
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="report")
         self._last = time.monotonic() - _EVERY
@@ -121,6 +130,8 @@ class LiveReport:
         }
 
     def _write(self, state: dict[str, Any]) -> None:
+        if self._log:
+            self._log.write(self._output)
         with suppress(Exception):  # the next one, or the report at the end, may get through
             write_now(self._output, self._shard, state)
             if not self._has_page:
