@@ -20,7 +20,7 @@ from clipping.ffmpeg.filters import even_size
 from clipping.models import Chunk, ClipStatus, Failure, ProbedSource, SourceFile, SourceRecord
 from clipping.run.chunk import plan_chunks, probe_file
 from clipping.run.preparation import found_by
-from clipping.run.summary import absent
+from clipping.run.summary import absent, listed
 from clipping.storage.discover import Found
 from clipping.storage.outputs import open_output
 from clipping.wording import count, size
@@ -136,7 +136,8 @@ class _Forecast:
             yield "  noticed in them:"
             yield from _some(self.warnings)
         if found.passed_over:
-            yield f"  {count(len(found.passed_over), 'other file')} passed over by name"
+            named = listed(found.passed_over[:3], len(found.passed_over))
+            yield f"  {count(len(found.passed_over), 'other file')} passed over by name{named}"
 
     def work(self) -> Iterator[str]:
         """What would be made of it, and what it takes."""

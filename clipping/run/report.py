@@ -15,6 +15,7 @@ from clipping.dataset.report.page import RunFacts, report_line, require_page, wr
 from clipping.ffmpeg.encoders import candidates
 from clipping.run.progress import Snapshot, View
 from clipping.run.run_log import RunLog
+from clipping.run.summary import listed
 from clipping.run.tally import Tally
 from clipping.storage.outputs import Output
 from clipping.wording import count
@@ -72,7 +73,8 @@ def _facts(tally: Tally, config: RunConfig) -> RunFacts:
         lines.append(", ".join(f"{n} by {name}" for name, n in sorted(tally.encoders.items())))
     lines.append(f"{tally.new_failures} failed anew, {tally.known} had failed before")
     if tally.passed_over:
-        lines.append(f"{count(tally.passed_over, 'other file')} passed over by name")
+        named = listed(tally.passed_over_named, tally.passed_over)
+        lines.append(f"{count(tally.passed_over, 'other file')} passed over by name{named}")
     if tally.retries or tally.crashes:
         lines.append(f"{tally.retries} retries, {count(tally.crashes, 'worker')} lost")
     return RunFacts(recipe_sentence(config.recipe), tuple(lines), tuple(tally.problems()))

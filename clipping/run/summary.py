@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from clipping.config.execution import allowed_failures
 from clipping.config.run_config import RunConfig
@@ -18,6 +18,7 @@ __all__ = [
     "by_encoder",
     "by_reason",
     "closing_lines",
+    "listed",
     "named",
     "outcome",
     "shortened",
@@ -29,6 +30,7 @@ __all__ = [
 _FAILURES_SAID = 10
 _KNOWN_SAID = 3
 _WARNINGS_SAID = 5
+_NAMED = 3
 _REASON_LONGEST = 300
 
 
@@ -49,15 +51,22 @@ def closing_lines(tally: Tally, config: RunConfig) -> list[str]:
     lines = [*summary_lines(tally, config.output)]
     if tally.empty:
         why = config.recipe.span_source.why_none()
-        lines.append(f"{count(tally.empty, 'video')} gave no clip: {why} (see {FAILURES})")
+        lines.append(
+            f"{count(tally.empty, 'video')} gave no clip, {why}"
+            f"{listed(tally.empty_named, tally.empty)} (all in {FAILURES})"
+        )
     if tally.absent:
         lines.append(absent(tally.absent, tally.stretches))
     if tally.damaged:
         lines.append(
-            f"{count(tally.damaged, 'clip')} with damage of the source (see the errors there)"
+            f"{count(tally.damaged, 'clip')} with damage of the source, told in their records"
+            f"{listed(tally.damaged_named, tally.damaged)}"
         )
     if tally.passed_over:
-        lines.append(f"{count(tally.passed_over, 'other file')} passed over by name")
+        lines.append(
+            f"{count(tally.passed_over, 'other file')} passed over by name"
+            f"{listed(tally.passed_over_named[:_NAMED], tally.passed_over)}"
+        )
     lines += holding_lines(tally.holding)
     if tally.crashes:
         lines.append(
@@ -89,6 +98,14 @@ def closing_lines(tally: Tally, config: RunConfig) -> list[str]:
             " --retry-failed tries again what failed before"
         )
     return [*lines, tally.report] if tally.report else lines
+
+
+def listed(names: Sequence[str], number: int) -> str:
+    """To stand behind a number of things: the names there are, and how many more."""
+    if not names:
+        return ""
+    more = number - len(names)
+    return f": {', '.join(names)}{f' and {more} more' if more > 0 else ''}"
 
 
 def holding_lines(holding: Holding) -> list[str]:

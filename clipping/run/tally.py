@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,6 +20,8 @@ _ROWS_SHOWN = 500
 _FAILURES_SHOWN = 50
 _SLOWEST_SHOWN = 5
 _NEWEST_SHOWN = 48
+_NAMED = 3
+_PASSED_OVER_NAMED = 50
 
 
 @dataclass(slots=True)
@@ -30,6 +32,8 @@ class Tally:
     millions of them. stretches: how many stretches of a video the absent clips are.
     failed_before, failed_sources_before, empty_before: how many of them an earlier run had told
     of already. failures: the new ones; known_failures: those of an earlier run.
+    empty_named, damaged_named, passed_over_named: the first few of the videos that gave no clip, of
+    the clips with damage, and of the other files.
     on_failure: told of each new one, with its video and what of it failed.
     newest: rows of the clips that were made last. report: the line that says where the report
     is; report_at: its path or URI.
@@ -62,6 +66,9 @@ class Tally:
     seconds: float = 0.0
     failures: list[tuple[str, Failure]] = field(default_factory=list[tuple[str, Failure]])
     known_failures: list[tuple[str, Failure]] = field(default_factory=list[tuple[str, Failure]])
+    empty_named: list[str] = field(default_factory=list[str])
+    damaged_named: list[str] = field(default_factory=list[str])
+    passed_over_named: list[str] = field(default_factory=list[str])
     kinds: Counter[str] = field(default_factory=Counter[str])
     reasons_empty: Counter[str] = field(default_factory=Counter[str])
     rows: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
@@ -153,7 +160,9 @@ class Tally:
             self.written += 1
             self.bytes_written += record.bytes
             unknown = record.damaged_frames is None  # an old record: there is what it says
-            self.damaged += bool(record.errors if unknown else record.damaged_frames)
+            if record.errors if unknown else record.damaged_frames:
+                self.damaged += 1
+                _name(self.damaged_named, f"{key} clip {record.clip.number}")
             self.encoders[record.encoder or "unknown"] += 1
         elif record.status is ClipStatus.FAILED:
             self.failed += 1
@@ -164,6 +173,17 @@ class Tally:
         else:
             self.absent += record.clip.count
             self.stretches += 1
+
+    def add_empty_source(self, name: str, *, before: bool) -> None:
+        """Count a video that gives no clip."""
+        self.empty += 1
+        self.empty_before += before
+        _name(self.empty_named, name)
+
+    def add_passed_over(self, names: Sequence[str]) -> None:
+        """Count files in an input that are no videos by their names."""
+        self.passed_over = len(names)
+        self.passed_over_named = sorted(names)[:_PASSED_OVER_NAMED]
 
     def add_failed_source(self, name: str, failure: Failure | None, *, before: bool) -> None:
         """Count a video that could not be clipped."""
@@ -226,3 +246,9 @@ class Tally:
     def speed(self) -> float:
         """Seconds of clips made for each second of this run."""
         return self.made_seconds / self.seconds if self.seconds else 0.0
+
+
+def _name(names: list[str], name: str) -> None:
+    """Keep a name if it is one of the first few."""
+    if len(names) < _NAMED:
+        names.append(name)

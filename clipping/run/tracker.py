@@ -72,7 +72,7 @@ class Tracker:
     def sort_out(self, found: Found) -> list[SourceFile]:
         """Count what earlier runs did; the sources that are left."""
         self.tally.sources = len(found.sources) + len(found.failed)
-        self.tally.passed_over = len(found.passed_over)
+        self.tally.add_passed_over(found.passed_over)
         for name, error in found.failed:
             self._count_unusable(name, error)
         waiting: list[SourceFile] = []
@@ -294,8 +294,7 @@ class Tracker:
         if record.status is SourceStatus.CLIPPED:
             tally.clipped += 1
         elif record.status is SourceStatus.EMPTY:
-            tally.empty += 1
-            tally.empty_before += before
+            tally.add_empty_source(record.key, before=before)
             tally.reasons_empty[self.config.recipe.span_source.why_none()] += 1
         else:
             tally.add_failed_source(record.key, record.failure, before=before)
