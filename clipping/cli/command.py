@@ -120,6 +120,7 @@ def _say(event: str, lines: list[str], *, as_json: bool) -> None:
 def _quiet(verbose: bool) -> None:
     """Keep Prefect's and Ray's own chatter off the screen; the API records it all the same."""
     os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
+    os.environ.setdefault("DO_NOT_TRACK", "1")  # or its notice about that would be shown
     os.environ.setdefault("PREFECT_CLI_COLORS", "false")
     if not verbose:
         os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")

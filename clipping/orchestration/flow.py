@@ -29,7 +29,7 @@ from clipping.run.progress import View, current_view
 from clipping.run.result import RunFailedError, result_of
 from clipping.run.run_log import LoggedView, RunLog
 from clipping.run.stopping import keep_interrupting
-from clipping.run.summary import about, closing_lines, outcome, state_message, verdict
+from clipping.run.summary import about, closing_lines, last_line, outcome, state_message, verdict
 from clipping.run.tally import Tally
 from clipping.storage.outputs import open_output
 
@@ -65,7 +65,7 @@ def clip_flow(
     output: str = "clips",
     recipe: Recipe = Recipe(),  # noqa: B008  Prefect shows the default in its form
     execution: Execution = Execution(),  # noqa: B008
-) -> State[Any]:
+) -> Any:
     """Clip every video that `input` names into the folder `output`.
 
     Gives back a RunResult. Raises RunFailedError, which has one, if more failed than
@@ -136,7 +136,7 @@ def _ended(
         return Failed(message=early, data=RunFailedError(early, result, ended_early.kind))
     failed = verdict(tally, config)
     announce_end(tally, config, failed)
-    view.say([*lines, f"Failed: {failed}"] if failed else lines)
+    view.say([*lines, last_line(tally, config, failed)] if failed else lines)
     message = state_message(tally, failed) if failed else outcome(tally, config)
     result = result_of(tally, config, message)
     if failed:

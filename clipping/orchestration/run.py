@@ -105,7 +105,7 @@ class ClipRun:
 
     def _work_off(self, waiting: list[SourceFile], tracker: Tracker, view: View) -> None:
         config, log = self.config, get_run_logger()
-        snapshot = Snapshot("joining Ray", videos=len(waiting))
+        snapshot = Snapshot("joining Ray")
         view.show(snapshot)
         with (
             connected(
@@ -134,7 +134,7 @@ class ClipRun:
                 progress=ProgressArtifact(),
                 estimate=Estimate(len(waiting), sum(file.size for file in waiting)),
             )
-            snapshot.phase = "opening videos"
+            snapshot.phase, snapshot.videos = "opening videos", len(waiting)
             snapshot.began = time.monotonic()
             scheduler.work_off(waiting)
             self.tally.cluster_notes = routes.notes()

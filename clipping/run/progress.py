@@ -56,8 +56,8 @@ class Snapshot:
         What matters most comes first.
         """
         if not self.is_working:
-            opening = f"{self.videos_opened} of {self.videos} videos opened"
-            return _fitting([self.phase, *([opening] if self.videos else [])], width)
+            opened = f": {self.videos_opened} of {self.videos}" if self.videos else ""
+            return f"{self.phase}{opened}"
         is_open = self.videos_opened < self.videos
         parts = [f"{self.done} of {self.planned}{'+' if is_open else ''} clips"]
         if self.failed:

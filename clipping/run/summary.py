@@ -18,6 +18,7 @@ __all__ = [
     "by_encoder",
     "by_reason",
     "closing_lines",
+    "last_line",
     "listed",
     "named",
     "outcome",
@@ -163,7 +164,8 @@ def outcome(tally: Tally, config: RunConfig) -> str:
 def _new_failures(tally: Tally) -> str:
     clips = tally.failed - tally.failed_before
     videos = tally.failed_sources - tally.failed_sources_before
-    return f"{count(clips, 'clip')} and {count(videos, 'video')}"
+    told = [count(n, noun) for n, noun in ((clips, "clip"), (videos, "video")) if n]
+    return " and ".join(told) or "nothing"
 
 
 def verdict(tally: Tally, config: RunConfig) -> str | None:
@@ -191,6 +193,17 @@ def verdict(tally: Tally, config: RunConfig) -> str | None:
     if not (tally.empty or tally.known):
         return "0 clips: the input holds no videos"
     return None
+
+
+def last_line(tally: Tally, config: RunConfig, failed: str) -> str:
+    """The last line of a run that failed, below `closing_lines`, which have named the failures.
+
+    failed: its `verdict`.
+    """
+    if not tally.new_failures or tally.problems():
+        return f"Failed: {failed}"
+    allowed = config.execution.allow_failures
+    return f"Failed: --allow-failures is {allowed}; everything else is in {config.output}"
 
 
 def state_message(tally: Tally, failed: str) -> str:

@@ -424,12 +424,12 @@ def test_a_run_at_work_is_seen_on_the_page(chromium: Browser, tmp_path: Path) ->
         def say(self, lines: list[str]) -> None: ...
 
     with LiveReport(Silent(), open_output(config.output), tally, config) as view:
-        view.show(Snapshot(videos=4, videos_opened=4, frames=50, frames_known=100, done=7))
+        view.show(Snapshot(videos=4, videos_opened=4, planned=14, share=0.5, done=7))
     seen = opened(
         chromium, (tmp_path / "out").as_uri(), wait="!document.getElementById('now').hidden"
     )
     text = seen.page.inner_text("#now")
-    assert "A run is at work: 7 clips" in text
+    assert "A run is at work: 7 of 14 clips" in text
     assert "a <b>.mp4" in text
     assert "Nothing is finished yet." in seen.found()
     assert seen.page.locator("#now progress").get_attribute("value") == "0.5"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pty
 import shutil
@@ -13,6 +14,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
@@ -87,6 +89,20 @@ def check_clips(out: Path) -> None:
         assert shown == list(range(row["start_frame"], row["end_frame"]))
 
 
+def check_events(events: list[dict[str, Any]], out: Path) -> None:
+    """What `--json` tells: phases, a share that never falls, the words of the end, the result."""
+    progress = [event for event in events if event["event"] == "progress"]
+    assert [event["event"] for event in events[len(progress) :]] == ["summary", "result"]
+    assert progress[0]["phase"] == "looking for videos"
+    assert progress[-1]["phase"] == "clipping"
+    shares = [event["share"] for event in progress]
+    assert shares == sorted(shares)
+    result = events[-1]
+    assert result["written"] == result["clips"] == progress[-1]["clips_planned"]
+    assert result["made"] + result["reused"] == result["written"]
+    assert (result["manifest"], result["failures"]) == (str(out / "manifest.parquet"), [])
+
+
 FLAGS = [
     *("--clip-len-s", "2", "--clip-stride-s", "1", "--preset", "medium"),
     *("--encode-batch-size", "2"),
@@ -119,13 +135,18 @@ def test_stopped_in_the_middle_and_run_again(
     wait_until(lambda: not left_over(used), within, lambda: f"processes end: {left_over(used)}")
     survivors = {p.name: p.stat().st_mtime_ns for p in out.glob("clips/*.mp4")}
     assert survivors
+    if how is signal.SIGINT:
+        (log,) = out.glob("logs/*.log")
+        assert "Ended early: KeyboardInterrupt" in log.read_text()
     for name in survivors:
         assert read_numbers(out / "clips" / name)
     again = subprocess.run(
-        line, env=used, capture_output=True, text=True, cwd=tmp_path, timeout=200, check=False
-    )
+        [*line, "--json"],
+        env=used, capture_output=True, text=True, cwd=tmp_path, timeout=200, check=False,
+    )  # fmt: skip
     assert again.returncode == 0, again.stderr
     assert "were there already" in again.stdout
+    check_events([json.loads(event) for event in again.stdout.splitlines()], out)
     kept = [n for n, t in survivors.items() if (out / "clips" / n).stat().st_mtime_ns == t]
     assert len(kept) >= len(survivors) - 1  # one may have been published without its record
     assert not list(out.glob(".partial/*"))

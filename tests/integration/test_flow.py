@@ -24,6 +24,7 @@ from clipping.dataset.layout import manifest_name
 from clipping.dataset.merge import merge_manifests
 from clipping.errors import FailureKind, StorageError, UsageError
 from clipping.orchestration.flow import clip_flow
+from clipping.run.result import RunFailedError, RunResult
 from clipping.storage import object_store
 from clipping.storage.outputs import open_output
 from tests.support.bucket import exact_clips, put_videos
@@ -76,6 +77,13 @@ def test_a_folder_is_clipped_and_recorded(videos: Path, tmp_path: Path) -> None:
     """Every clip exact, every record there, and Prefect shows what was done."""
     state = clip(videos, tmp_path)
     assert state.is_completed(), state.message
+    result = state.result()
+    assert isinstance(result, RunResult)
+    assert (result.videos, result.clipped, result.clips, result.written) == (2, 2, 8, 8)
+    assert (result.made, result.reused, result.failed, result.failures) == (8, 0, 0, ())
+    assert result.manifest == str(tmp_path / "out" / "manifest.parquet")
+    assert result.report == str(tmp_path / "out" / "report.html")
+    assert (result.clip_seconds, result.message) == (8, state.message)
     rows = manifest(tmp_path)
     assert [(r["source"], r["number"]) for r in rows] == [
         *(("a/clip.mp4", i) for i in range(5)),
@@ -209,13 +217,27 @@ def test_bad_files_fail_alone(videos: Path, tmp_path: Path) -> None:
     state = clip(videos, tmp_path)
     assert state.is_failed()
     assert "2 videos failed" in (state.message or "")
+    error = state.result(raise_on_failure=False)
+    assert isinstance(error, RunFailedError)
+    assert [(f.name, f.kind.value) for f in error.result.failures] == [
+        ("empty.mp4", "bad input"), ("page.mp4", "bad input"),
+    ]  # fmt: skip
+    assert (error.result.written, error.result.new_failures) == (8, 2)
+    (log,) = (tmp_path / "out" / "logs").iterdir()
+    told = log.read_text()
+    assert "ERROR  empty.mp4: the file is empty" in told
+    assert "Clips of 1 s every 0.5 s, encoded by libx264" in told
+    assert told.rstrip().endswith(f"Ended as failed: {state.message}")
     assert len(manifest(tmp_path)) == 8
     record = json.loads((tmp_path / "out/processed_videos/empty.mp4.json").read_text())
     assert record["failure"] == {"kind": "bad input", "message": "empty.mp4: the file is empty"}
     assert "page.mp4: an HTML page" in newest_artifact("clip-summary").data
     check_told("empty.mp4: the file is empty", "page.mp4: an HTML page")
-    again = clip(videos, tmp_path)
+    again = clip_flow(
+        input=str(videos), output=str(tmp_path / "out"), recipe=Recipe(**RECIPE), return_state=True
+    )
     assert again.is_completed()
+    assert (again.result().reused, again.result().failed_before) == (8, 2)
     assert (again.message or "").endswith("; 2 failed before, 0 new")
     assert not newest_task_runs()
     summary = newest_artifact("clip-summary").data
@@ -224,7 +246,7 @@ def test_bad_files_fail_alone(videos: Path, tmp_path: Path) -> None:
     (videos / "new.mp4").write_text("<html>404</html>")
     state = clip(videos, tmp_path)
     assert state.is_failed()
-    assert "0 clips and 1 video failed (0 allowed), 2 failed before;" in (state.message or "")
+    assert "1 video failed (0 allowed), 2 failed before;" in (state.message or "")
     assert len(newest_task_runs()) == 1
     retry = {"retry_failed": True}
     assert clip(videos, tmp_path, {**retry, "allow_failures": "3"}).is_completed()
@@ -235,7 +257,7 @@ def test_bad_files_fail_alone(videos: Path, tmp_path: Path) -> None:
 def check_told(*reasons: str) -> None:
     """Each an error in the log and an event, once; the state begins with the first of them."""
     run = newest_flow_run()
-    assert run.state.message.startswith(f"{reasons[0]} (and 1 more). 0 clips and 2 videos failed")
+    assert run.state.message.startswith(f"{reasons[0]} (and 1 more). 2 videos failed")
 
     def errors() -> list[str]:
         return [log.message for log in logs_of(run) if log.level >= logging.ERROR]

@@ -20,7 +20,7 @@ DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 FOLDERS = "clipping|flows|tests|benchmarks|deploy|scripts|docs"
 # Commands of other programs, to the end of the line or of the quotation.
 OTHERS = re.compile(
-    r"(?:\buv (?:run (?:prefect|python -m benchmarks)|sync|pip)|\bdocker|\bcurl|\bray start)\b"
+    r"(?:\buv (?:run (?:prefect|python -m benchmarks)|sync|pip)|\buvx|\bdocker|\bcurl|\bray start)\b"
     r"[^\n`]*"
 )
 # Flags of other programs that stand in a sentence alone.
@@ -87,7 +87,7 @@ def test_the_dictionary_of_a_table_is_its_schema(name: str, columns: tuple[Colum
 @each_document
 def test_every_flag_it_names_exists(document: Path) -> None:
     """Flags in the text are flags of the command line."""
-    known = {*Settings.model_fields, "help"}
+    known = {*Settings.model_fields, "help", "config", "json", "version"}
     text = document.read_text(encoding="utf-8").replace("\\\n", " ")
     for flag in re.findall(r"(?<![\w-])--([a-z][a-z-]+)", OTHERS.sub("", text)):
         if flag not in OTHERS_OWN:

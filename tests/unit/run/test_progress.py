@@ -41,7 +41,7 @@ def test_before_the_first_clip_the_phase_is_told() -> None:
     """No percentage of nothing: `23 of 23 clips` is not said while others are unknown."""
     assert Snapshot("starting Ray").text() == "starting Ray"
     opening = Snapshot("opening videos", videos=9, videos_opened=4)
-    assert opening.text() == "opening videos, 4 of 9 videos opened"
+    assert opening.text() == "opening videos: 4 of 9"
     assert working(done=23, planned=23).text().startswith("23 of 23+ clips")
     assert working(done=23, planned=23, videos=4, videos_opened=4).text().startswith("23 of 23 c")
 
