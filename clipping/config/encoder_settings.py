@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Self
 
 from pydantic import AfterValidator, BaseModel, Field, model_validator
@@ -19,6 +20,7 @@ from clipping.ffmpeg.encoders import (
     gpu_encoder,
 )
 from clipping.models import VideoFacts
+from clipping.plan.spans import exact
 
 __all__ = ["EncoderSettings"]
 
@@ -36,6 +38,20 @@ def _encoder_help() -> str:
         f"Video encoder. {gpu.name} needs a GPU that has it. {AUTO} uses {gpu.name} on the nodes"
         f" that have it and {DEFAULT.name} on the others, at the same time."
     )
+
+
+_LONGEST_GOP = 100_000  # frames
+_GOP = re.compile(r"(\d{1,6}(?:\.\d{1,6})?)\s*(s|f|)")
+
+
+def _known_gop(text: str) -> str:
+    found = _GOP.fullmatch(text.strip().lower())
+    frames = found and found[2] != "s"
+    if not found or (frames and not 1 <= exact(found[1]) <= _LONGEST_GOP) or not exact(found[1]):
+        raise ValueError("give seconds (2s, 0.5s) or a number of frames (48), 1 at least")
+    if frames and exact(found[1]).denominator != 1:
+        raise ValueError(f"there is no fraction of a frame; {found[1]}s are seconds")
+    return found[1] if frames else f"{found[1]}s"
 
 
 def _preset_help() -> str:
@@ -80,6 +96,19 @@ class EncoderSettings(BaseModel):
         le=max(row.quality_range[1] for row in ENCODERS.values()),
         title="Quality",
         description=_quality_help(),
+    )
+    gop: Annotated[str, AfterValidator(_known_gop)] = Field(
+        default="2s",
+        title="Keyframes at least every (seconds, frames)",
+        description="The longest way from one keyframe to the next: seconds (2s, 0.5s) or frames"
+        " (48); 1 makes every frame a keyframe. Shorter ways make random access faster and files"
+        " larger. At a variable rate, seconds go by the average.",
+    )
+    b_frames: bool = Field(
+        default=True,
+        title="B-frames",
+        description="Let the encoder refer to frames that are shown later; off, frames are stored"
+        " in the order in which they are shown.",
     )
     use_input_bit_rate: bool = Field(
         default=False,
@@ -135,5 +164,7 @@ class EncoderSettings(BaseModel):
 
     def gop_for(self, video: VideoFacts) -> Gop:
         """How far keyframes of a source's clips may lie apart."""
-        del video
-        return Gop()
+        frames = exact(self.gop.removesuffix("s"))
+        if self.gop.endswith("s"):
+            frames *= video.exact_rate
+        return Gop(min(max(1, round(frames)), _LONGEST_GOP), b_frames=self.b_frames)

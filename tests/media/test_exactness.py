@@ -6,8 +6,10 @@ import os
 import random
 import struct
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 
+import av
 import pytest
 
 from clipping.config.execution import Execution
@@ -64,6 +66,41 @@ def test_gop_structures(make: Make, tmp_path: Path, options: dict[str, str], cpu
         tmp_path / "in.mp4", cpus=cpus, execution=execution, clip_len_s=1, clip_stride_s=0.4
     )
     assert_exact(made, frames, 1, "0.4")
+
+
+@pytest.mark.parametrize("encoder", ["libx264", "libopenh264"])
+@pytest.mark.parametrize(("gop", "frames"), [("1", 1), ("7", 7), ("0.3s", 9), ("600s", 100)])
+@pytest.mark.parametrize("b_frames", [True, False], ids=["b", "no-b"])
+def test_gops_of_clips(
+    make: Make, tmp_path: Path, encoder: str, gop: str, frames: int, *, b_frames: bool
+) -> None:
+    """Keyframes as often as asked; overlaps stay exact, and several segments of one clip fit."""
+    made = make(
+        counted(tmp_path / "in.mp4", 100, 30), encoder=encoder, gop=gop, b_frames=b_frames,
+        preset="superfast", clip_len_s=1, clip_stride_s=0.5,
+        execution=Execution(encode_batch_size=2),
+    )  # fmt: skip
+    assert_exact(made, [(Fraction(i, 30), i) for i in range(100)], 1, "0.5")
+    for clip in made.clips:
+        keys, order = keyframes(Path(clip.location or ""))
+        assert keys[0] == 0
+        assert max(b - a for a, b in pairwise([*keys, clip.frames])) <= frames
+        assert b_frames or order == sorted(order)
+
+
+def counted(path: Path, frames: int, rate: int) -> Path:
+    """A video whose frames bear their numbers."""
+    counter_video(path, *steady(frames, rate))
+    return path
+
+
+def keyframes(path: Path) -> tuple[list[int], list[int]]:
+    """Which frames are keyframes, in the order of display; and all PTS in that of decoding."""
+    with av.open(str(path)) as container:
+        packets = [p for p in container.demux(container.streams.video[0]) if p.pts is not None]
+    order = [p.pts for p in packets if p.pts is not None]
+    places = {pts: place for place, pts in enumerate(sorted(order))}
+    return sorted(places[p.pts] for p in packets if p.is_keyframe and p.pts is not None), order
 
 
 @pytest.mark.parametrize("name", ["late.ts", "late.mkv", "late.mp4"])

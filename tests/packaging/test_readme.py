@@ -20,8 +20,8 @@ DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 FOLDERS = "clipping|flows|tests|benchmarks|deploy|scripts|docs"
 # Commands of other programs, to the end of the line or of the quotation.
 OTHERS = re.compile(
-    r"(?:\buv (?:run (?:prefect|python -m benchmarks)|sync|pip)|\buvx|\bdocker|\bcurl|\bray start)\b"
-    r"[^\n`]*"
+    r"(?:\buvx|\buv (?:run (?:prefect|python -m benchmarks)|sync|pip)|\bdocker|\bcurl"
+    r"|\bray start)\b[^\n`]*"
 )
 # Flags of other programs that stand in a sentence alone.
 OTHERS_OWN = {"pool", "profile", "extra"}
