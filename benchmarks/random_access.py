@@ -2,15 +2,17 @@
 
     uv run python -m benchmarks.random_access VIDEO [VIDEO ...] --seconds 10
 
-A stretch of each video is encoded by the product's options at several settings of `gop`, as a clip is.
-Then each clip is opened and one frame at random read, by torchcodec and decord where they are installed
-(`uv sync --group readers`), in turn, with one thread. Bytes are shares of those at the default, averaged
-over the videos (geometric mean); milliseconds are medians over videos and repeats. Prints a table in Markdown.
+A stretch of each video is encoded by the product's options at several settings of `gop`, as a
+clip is. Then each clip is opened and one frame at random read, by torchcodec and decord where they
+are installed (`uv sync --group readers`), in turn, with one thread. Bytes are shares of those at
+the default, averaged over the videos (geometric mean); milliseconds are medians over videos and
+repeats. Prints a table in Markdown.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib
 import importlib.util
 import math
 import random
@@ -106,12 +108,10 @@ def readers() -> dict[str, Callable[[str, int], Any]]:
     """What opens a clip and reads one frame, for each loader that is installed."""
     found: dict[str, Callable[[str, int], Any]] = {}
     if importlib.util.find_spec("torchcodec"):
-        from torchcodec.decoders import VideoDecoder  # pyright: ignore
-
-        found["torchcodec"] = lambda clip, i: VideoDecoder(clip, num_ffmpeg_threads=1)[i]
+        torchcodec: Any = importlib.import_module("torchcodec.decoders")
+        found["torchcodec"] = lambda clip, i: torchcodec.VideoDecoder(clip, num_ffmpeg_threads=1)[i]
     if importlib.util.find_spec("decord"):
-        import decord  # pyright: ignore
-
+        decord: Any = importlib.import_module("decord")
         found["decord"] = lambda clip, i: decord.VideoReader(clip, num_threads=1)[i].asnumpy()
     return found
 

@@ -2,14 +2,76 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, Field
+import re
+from typing import Annotated, Self
+
+from pydantic import AfterValidator, BaseModel, Field, model_validator
+
+from clipping.plan.picture_size import Fit, SizeRule
 
 __all__ = ["PictureSettings"]
+
+_LARGEST = 16_384  # pixels
+_SHORT_SIDE = re.compile(r"(\d{1,5})p")
+_BOX = re.compile(r"(\d{1,5})[x×](\d{1,5})")
+
+
+def _known_size(text: str) -> str:
+    given = text.strip().lower()
+    sides = [int(s) for found in (_short(given), _box(given)) if found for s in found]
+    if given and (not sides or min(sides) < 16 or max(sides) > _LARGEST):
+        raise ValueError(
+            f"give a short side (720p) or a width and height (1280x720), 16 to {_LARGEST} pixels"
+        )
+    if any(side % 2 for side in sides):
+        raise ValueError("sides have to be even")
+    return given.replace("×", "x")
+
+
+def _short(text: str) -> tuple[int] | None:
+    found = _SHORT_SIDE.fullmatch(text)
+    return (int(found[1]),) if found else None
+
+
+def _box(text: str) -> tuple[int, int] | None:
+    found = _BOX.fullmatch(text)
+    return (int(found[1]), int(found[2])) if found else None
 
 
 class PictureSettings(BaseModel):
     """What becomes of the picture."""
 
+    size: Annotated[str, AfterValidator(_known_size)] = Field(
+        default="",
+        title="Size (720p, 1280x720)",
+        description="The size of the picture: a short side (720p) or a width and height (1280x720),"
+        " with square pixels; empty keeps the source's.",
+    )
+    size_fit: Fit = Field(
+        default="fit",
+        title="How it comes to that size",
+        description="How a picture comes to a width and height: fit makes it as large as fits,"
+        " fill cuts off what is over, pad adds black bars.",
+    )
+    size_multiple: int = Field(
+        default=2,
+        ge=2,
+        le=256,
+        multiple_of=2,
+        title="Sides are a multiple of (pixels)",
+        description="Sides are made a multiple of so many pixels (16, 32) by cutting off less than"
+        " that.",
+    )
+    enlarge: bool = Field(
+        default=False,
+        title="Enlarge small pictures",
+        description="Enlarge pictures that are smaller than the size.",
+    )
+    square_pixels: bool = Field(
+        default=False,
+        title="Square pixels",
+        description="Make pixels square where they are not, also where no size is given.",
+    )
     tone_map: bool = Field(
         default=True,
         title="Tone-map HDR",
@@ -20,3 +82,28 @@ class PictureSettings(BaseModel):
         title="Deinterlace",
         description="Deinterlace frames that are marked interlaced.",
     )
+
+    @model_validator(mode="after")
+    def _a_possible_size(self) -> Self:
+        box = _box(self.size)
+        if box is None and self.size_fit != "fit":
+            raise ValueError(
+                f"size_fit {self.size_fit} needs a size of width and height, like 1280x720"
+            )
+        for side in (*(box or ()), *(_short(self.size) or ())):
+            if side % self.size_multiple:
+                raise ValueError(f"size {self.size}: {side} is no multiple of {self.size_multiple}")
+        return self
+
+    @property
+    def size_rule(self) -> SizeRule:
+        """What is asked of a picture's size."""
+        short = _short(self.size)
+        return SizeRule(
+            short_side=short[0] if short else None,
+            box=_box(self.size),
+            fit=self.size_fit,
+            multiple=self.size_multiple,
+            enlarges=self.enlarge,
+            square=self.square_pixels or bool(self.size),
+        )

@@ -3,10 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from fractions import Fraction
 
 from clipping.models import VideoFacts
+from clipping.plan.picture_size import AS_IT_IS, PictureSize, SizeRule, sized
 
-__all__ = ["Picture", "cpu_picture", "even_size", "gpu_picture", "is_rgb"]
+__all__ = [
+    "Picture",
+    "aspect_of",
+    "cpu_picture",
+    "even_size",
+    "gpu_picture",
+    "is_rgb",
+    "size_of",
+]
+
+
+_SCALING = "flags=bicubic+accurate_rnd+full_chroma_int"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,23 +50,55 @@ def is_rgb(video: VideoFacts) -> bool:
     return video.color_space == "gbr" or video.pixel_format.startswith(_RGB)
 
 
+def size_of(video: VideoFacts, rule: SizeRule) -> tuple[int, int]:
+    """Width and height of the picture that a source's becomes, in pixels."""
+    if rule.is_none:
+        return even_size(video.width, video.height)
+    return _planned(video, rule).size
+
+
+def aspect_of(video: VideoFacts, rule: SizeRule) -> Fraction:
+    """Width to height of a pixel of that picture."""
+    return Fraction(1) if rule.square else _aspect(video)
+
+
+def _planned(video: VideoFacts, rule: SizeRule) -> PictureSize:
+    return sized(video.width, video.height, _aspect(video), rule)
+
+
+def _aspect(video: VideoFacts) -> Fraction:
+    """Width to height of a source's pixel as it is shown."""
+    stored = video.sample_aspect_ratio or Fraction(1)
+    # What is known of shapes stands upright already.
+    return 1 / stored if video.rotation % 180 and not video.shapes else stored
+
+
 def cpu_picture(
-    video: VideoFacts, *, tone_map: bool, deinterlace: bool, pixel_format: str
+    video: VideoFacts,
+    *,
+    tone_map: bool,
+    deinterlace: bool,
+    pixel_format: str,
+    rule: SizeRule = AS_IT_IS,
 ) -> Picture:
     """How a source's picture becomes progressive, limited range, of even size, on the CPU.
 
-    pixel_format: what the encoder is to be given.
+    pixel_format: what the encoder is to be given; rule: what size it gets.
     """
-    width, height = even_size(video.width, video.height)
+    width, height = size_of(video, rule)
     filters: list[str] = []
     if deinterlace and video.field_order != "progressive":
         filters.append("bwdif=mode=send_frame:parity=auto:deint=interlaced")
+    planned = None if rule.is_none else _planned(video, rule)
+    to = f"{planned.scaled[0]}:{planned.scaled[1]}:" if planned else ""
     if tone_map and video.is_hdr:
         # Inputs are named because an untagged stream makes zscale refuse the conversion.
         matrix = "2020_ncl" if video.color_space in (None, "unknown") else "input"
         primaries = "2020" if video.color_primaries in (None, "unknown") else "input"
         span = "full" if video.color_range == "pc" else "limited"
+        # Scaled before it is tone-mapped, which takes longest.
         filters += [
+            *([f"scale={to}{_SCALING}"] if planned else []),
             f"zscale=min={matrix}:pin={primaries}:rin={span}:t=linear:npl=100",
             "format=gbrpf32le",
             "zscale=p=bt709",
@@ -64,21 +109,41 @@ def cpu_picture(
     else:
         rgb = is_rgb(video)
         matrix = ":out_color_matrix=bt709" if rgb else ""
-        filters.append(
-            f"scale=out_range=limited{matrix}:flags=bicubic+accurate_rnd+full_chroma_int"
-        )
+        filters.append(f"scale={to}out_range=limited{matrix}:{_SCALING}")
         filters.append(f"format={pixel_format}")
         if rgb:
             filters.append("setparams=color_primaries=bt709:color_trc=bt709:colorspace=bt709")
-    if video.width == 1 or video.height == 1:
+    if planned:
+        filters += _cut_and_padded(planned)
+        # Or the scaler would make up for a rounded side.
+        pixels = aspect_of(video, rule)
+        filters.append(f"setsar={pixels.numerator}/{pixels.denominator}:max=65535")
+    elif video.width == 1 or video.height == 1:
         filters.append(f"scale={width}:{height}:flags=neighbor")
     elif (width, height) != (video.width, video.height):
         filters.append("crop=trunc(iw/2)*2:trunc(ih/2)*2:0:0")
     return Picture(width, height, tuple(filters))
 
 
+def _cut_and_padded(planned: PictureSize) -> list[str]:
+    (width, height), filters = planned.size, list[str]()
+    cut = min(planned.scaled[0], width), min(planned.scaled[1], height)
+    if cut != planned.scaled:
+        left, top = planned.crop
+        filters.append(f"crop={cut[0]}:{cut[1]}:{left}:{top}")
+    if cut != planned.size:
+        left, top = planned.pad
+        filters.append(f"pad={width}:{height}:{left}:{top}:black")
+    return filters
+
+
 def gpu_picture(
-    video: VideoFacts, *, tone_map: bool, deinterlace: bool, pixel_format: str
+    video: VideoFacts,
+    *,
+    tone_map: bool,
+    deinterlace: bool,
+    pixel_format: str,
+    rule: SizeRule = AS_IT_IS,
 ) -> Picture | str:
     """The same picture made of frames in a GPU's memory, or why that cannot be.
 
@@ -89,6 +154,7 @@ def gpu_picture(
         "tone mapping": tone_map and video.is_hdr,
         "deinterlacing": deinterlace and video.field_order != "progressive",
         "a rotation": video.rotation % 360 != 0,
+        "another size": not rule.is_none,
         "an odd size": (width, height) != (video.width, video.height),
         "full range": video.color_range == "pc" or video.pixel_format.startswith("yuvj"),
         "RGB": is_rgb(video),

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from fractions import Fraction
 
-from clipping.ffmpeg.filters import Picture, cpu_picture, even_size, is_rgb
+from clipping.ffmpeg.filters import Picture, aspect_of, cpu_picture, is_rgb, size_of
 from clipping.models import PictureShape, VideoFacts
+from clipping.plan.picture_size import AS_IT_IS, SizeRule
 
 __all__ = ["shaped_picture"]
 
@@ -37,29 +38,35 @@ def shaped_picture(
     tone_map: bool,
     deinterlace: bool,
     pixel_format: str,
+    rule: SizeRule = AS_IT_IS,
 ) -> Picture:
     """How pictures of one of a source's shapes become those of a clip that begins with another.
 
     shape, shown_as: numbers of the two, which may be the same.
     """
     stored, facts, goal = video.shapes[shape], video.with_shape(shape), video.with_shape(shown_as)
-    own = cpu_picture(facts, tone_map=tone_map, deinterlace=deinterlace, pixel_format=pixel_format)
-    width, height = even_size(goal.width, goal.height)
+    # What is not of the clip's own shape keeps all of its picture, within the clip's.
+    own_rule = rule if shape == shown_as else AS_IT_IS
+    own = cpu_picture(
+        facts,
+        tone_map=tone_map,
+        deinterlace=deinterlace,
+        pixel_format=pixel_format,
+        rule=own_rule,
+    )
+    width, height = size_of(goal, rule)
     filters = ["sidedata=mode=delete:type=DISPLAYMATRIX", *_upright(stored), *own.filters]
-    filters += _fitted(own.size, _pixels(facts) / _pixels(goal), (width, height))
+    shown = aspect_of(facts, own_rule) / aspect_of(goal, rule)
+    filters += _fitted(own.size, shown, (width, height))
     if shape != shown_as:
         filters += _recoloured(_colours(facts, tone_map), _colours(goal, tone_map))
-    pixels = goal.sample_aspect_ratio or Fraction(0)
+    pixels = Fraction(1) if rule.square else goal.sample_aspect_ratio or Fraction(0)
     filters.append(f"setsar={pixels.numerator}/{pixels.denominator}:max={_EXACT}")
     return Picture(width, height, tuple(filters))
 
 
 def _upright(stored: PictureShape) -> tuple[str, ...]:
     return _UPRIGHT[-stored.rotation % 360, stored.flipped]
-
-
-def _pixels(facts: VideoFacts) -> Fraction:
-    return facts.sample_aspect_ratio or Fraction(1)
 
 
 def _fitted(size: tuple[int, int], aspect: Fraction, goal: tuple[int, int]) -> list[str]:

@@ -16,7 +16,7 @@ from clipping.dataset.layout import clip_name
 from clipping.dataset.resume import EarlierWork
 from clipping.errors import ClippingError
 from clipping.ffmpeg.encoders import bit_rate_for
-from clipping.ffmpeg.filters import even_size
+from clipping.ffmpeg.filters import size_of
 from clipping.models import Chunk, ClipStatus, Failure, ProbedSource, SourceFile, SourceRecord
 from clipping.run.chunk import plan_chunks, probe_file
 from clipping.run.preparation import found_by
@@ -198,7 +198,7 @@ def _held_seconds(chunk: Chunk) -> float:
 def _bits_per_second(chunk: Chunk, config: RunConfig) -> float:
     """A guess at the clips' bit rate, for the disk they will take."""
     video, recipe = chunk.source.video, config.recipe
-    width, height = even_size(video.width, video.height)
+    width, height = size_of(video, recipe.size_rule)
     rate = recipe.rate(video, width, height)
     if rate.bit_rate:
         return rate.bit_rate

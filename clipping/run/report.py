@@ -49,6 +49,9 @@ def recipe_sentence(recipe: Recipe) -> str:
         preset = recipe.preset_for(first) or first.default_preset
         how += f", preset {preset}" if preset and len(rows) == 1 else ""
     parts = [f"Clips of {recipe.span_source.describe()}", f"encoded by {encoders} ({how})"]
+    if recipe.size:
+        how = "" if recipe.size_fit == "fit" else f" ({recipe.size_fit})"
+        parts.append(f"at {recipe.size}{how}")
     parts.append("with sound" if recipe.audio else "without sound")
     if recipe.limit_clips:
         parts.append(f"at most {count(recipe.limit_clips, 'clip')} of a video")

@@ -19,7 +19,7 @@ from clipping.config.execution import Execution
 from clipping.errors import ClippingError, FailureKind, FfmpegError, VerificationError
 from clipping.ffmpeg.commands import decode_command, encode_command
 from clipping.ffmpeg.encoders import rate_for_frames
-from clipping.ffmpeg.filters import Picture, cpu_picture, even_size, gpu_picture
+from clipping.ffmpeg.filters import Picture, aspect_of, cpu_picture, gpu_picture, size_of
 from clipping.ffmpeg.memory import alone_if_large
 from clipping.ffmpeg.reconfigured import Reconfigured
 from clipping.ffmpeg.shaped import shaped_picture
@@ -31,7 +31,7 @@ from clipping.media.probe import decoded_times
 from clipping.media.verify import decode_clip, verify_clip
 from clipping.models import Chunk, Clip, VideoFacts
 from clipping.plan.segments import Segment, segments
-from clipping.plan.shapes import by_shape, pixel_aspect
+from clipping.plan.shapes import by_shape
 from clipping.plan.time_line import TimeLine
 
 T = TypeVar("T")
@@ -94,13 +94,13 @@ class EncodeOnce:
             tone_map=recipe.tone_map,
             deinterlace=recipe.deinterlace,
             pixel_format=self.job.encoder.pixel_format,
+            rule=recipe.size_rule,
             **more,
         )
 
     def size_of(self, clip: Clip) -> tuple[int, int]:
         """Width and height of the clip's picture, in pixels."""
-        facts = self._facts_of(clip)
-        return even_size(facts.width, facts.height)
+        return size_of(self._facts_of(clip), self.job.recipe.size_rule)
 
     def _facts_of(self, clip: Clip) -> VideoFacts:
         """The source as it is where the clip begins."""
@@ -168,7 +168,8 @@ class EncodeOnce:
         """Raise VerificationError unless the file is the clip with the frames of `time_line`."""
         job = self.job
         facts = self._facts_of(clip)
-        aspect = pixel_aspect(facts) if facts.shapes else None
+        rule = job.recipe.size_rule
+        aspect = aspect_of(facts, rule) if facts.shapes or rule.square else None
         verify_clip(path, time_line, self.size_of(clip), job.encoder, aspect=aspect)
         if job.execution.verify == "decode":
             decode_clip(path, len(time_line.pts), job.binary, job.execution.stall_timeout_s)
