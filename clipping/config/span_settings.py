@@ -7,6 +7,7 @@ from typing import Self
 from pydantic import BaseModel, Field, model_validator
 
 from clipping.config.units import Seconds
+from clipping.plan.frame_spans import FrameSpans
 from clipping.plan.spans import SpanSource, StrideSpans, exact
 
 __all__ = ["SpanSettings"]
@@ -43,6 +44,22 @@ class SpanSettings(BaseModel):
         description="Drop a last clip that the end of the video cuts to less than this many "
         "seconds. Unless set, never more than the clip length.",
     )
+    frames: int = Field(
+        default=0,
+        ge=0,
+        le=1_000_000,
+        title="Frames per clip (instead of a length)",
+        description="Make every clip of exactly so many frames, whatever they last; 0 goes by"
+        " clip_len_s. What has fewer is dropped.",
+    )
+    frame_stride: int = Field(
+        default=0,
+        ge=0,
+        le=1_000_000,
+        title="Frames from clip to clip (instead of a stride)",
+        description="Frames from the start of one clip to the start of the next, with frames; 0"
+        " goes by clip_stride_s.",
+    )
     limit_clips: int = Field(
         default=0,
         ge=0,
@@ -62,6 +79,22 @@ class SpanSettings(BaseModel):
                 f"min_clip_length_s ({self.min_clip_length_s:g}) is more than clip_len_s "
                 f"({self.clip_len_s:g}), so that no clip could ever be made"
             )
+        if self.frame_stride and not self.frames:
+            raise ValueError(
+                "frame_stride needs frames, the number of frames in a clip; or use clip_stride_s"
+            )
+        if self.frames and self.clip_len_s != SpanSettings.model_fields["clip_len_s"].default:
+            raise ValueError(
+                f"frames ({self.frames}) and clip_len_s ({self.clip_len_s:g}) exclude each other:"
+                " give one"
+            )
+        if self.frame_stride and self.frames > _MOST_OVERLAP * self.frame_stride:
+            raise ValueError(
+                f"frame_stride ({self.frame_stride}) is too short for clips of {self.frames}"
+                f" frames: a frame would be in more than {_MOST_OVERLAP} clips"
+            )
+        if self.frames:
+            return self
         if exact(self.clip_len_s) > _MOST_OVERLAP * exact(self.clip_stride_s):
             raise ValueError(
                 f"clip_stride_s ({self.clip_stride_s:g}) is too short for a clip_len_s of"
@@ -73,6 +106,13 @@ class SpanSettings(BaseModel):
     @property
     def span_source(self) -> SpanSource:
         """What decides where clips begin and end; times are exact, as they were typed."""
+        if self.frames:
+            return FrameSpans(
+                frames=self.frames,
+                frame_stride=self.frame_stride,
+                stride=exact(self.clip_stride_s),
+                limit=self.limit_clips,
+            )
         return StrideSpans(
             length=exact(self.clip_len_s),
             stride=exact(self.clip_stride_s),

@@ -88,6 +88,33 @@ def test_gops_of_clips(
         assert b_frames or order == sorted(order)
 
 
+@pytest.mark.parametrize(
+    "stride", [{"frame_stride": 9}, {"frame_stride": 40}, {"clip_stride_s": 1}]
+)
+@pytest.mark.parametrize("container", ["in.mp4", "late.ts"])
+def test_clips_of_so_many_frames(
+    make: Make, tmp_path: Path, container: str, stride: dict[str, float]
+) -> None:
+    """Overlap and gap, at a variable rate and with a late start: 17 frames, the right ones."""
+    rng = random.Random(5)
+    pts = [9000]
+    for _ in range(110):
+        pts.append(pts[-1] + rng.choice([3000, 3003, 3600, 9000]))
+    counter_video(tmp_path / container, pts, Fraction(1, 90_000))
+    made = make(tmp_path / container, frames=17, execution=Execution(encode_batch_size=2), **stride)
+    assert len(made.clips) > 2
+    seconds = [Fraction(p - pts[0], 90_000) for p in pts]
+    for clip in made.clips:
+        first = clip.clip.number * int(stride.get("frame_stride", 0)) or next(
+            i
+            for i, at in enumerate(seconds)
+            if at >= clip.clip.number * stride.get("clip_stride_s", 0)
+        )
+        shown = [n for _, n in read_numbers(Path(clip.location or ""))]
+        assert shown == list(range(first, first + 17))
+        assert clip.frames == 17
+
+
 def counted(path: Path, frames: int, rate: int) -> Path:
     """A video whose frames bear their numbers."""
     counter_video(path, *steady(frames, rate))
