@@ -181,8 +181,12 @@ def _spelled(argv: Sequence[str], known: set[str]) -> list[str]:
     Raises UsageError for a flag that there is not.
     """
     words: list[str] = []
-    for word in argv:
+    for place, word in enumerate(argv):
         name, has_value, value = word.partition("=")
+        if name == "--audio" and not has_value and "".join(argv[place + 1 :])[:1] in ("-", ""):
+            word, has_value, value = "--audio=auto", "=", "auto"  # noqa: PLW2901  its old form
+        if name.replace("_", "-") == "--no-audio":
+            name, has_value, value = "--audio", "=", "none"
         if name.startswith("--"):
             name = name.replace("_", "-")
             if name not in known:

@@ -2,17 +2,77 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, Field
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, model_validator
+
+from clipping.models import SoundWish
 
 __all__ = ["SoundSettings"]
+
+# What AAC-LC knows (ISO/IEC 14496-3, table 1.18), but for rates that nobody hears.
+_RATES = (8_000, 11_025, 12_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000, 88_200, 96_000)
+# The setting was yes or no once; so it stands in environments and saved deployments.
+_YES, _NO = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
+
+
+def _choice(value: Any) -> Any:
+    text = str(value).strip().lower()
+    return "auto" if text in _YES else "none" if text in _NO else value
+
+
+def _known_rate(rate: int) -> int:
+    if rate and rate not in _RATES:
+        raise ValueError(f"AAC has no such rate; choose one of {', '.join(map(str, _RATES))}")
+    return rate
 
 
 class SoundSettings(BaseModel):
     """What becomes of the sound."""
 
-    audio: bool = Field(
-        default=True,
+    audio: Annotated[Literal["auto", "aac", "none"], BeforeValidator(_choice)] = Field(
+        default="auto",
         title="Audio",
-        description="Keep the default audio track (or the first): copied if MP4 can hold its "
-        "codec (FLAC is encoded anew, without loss), else encoded to AAC.",
+        description="auto keeps the audio track: copied if MP4 can hold its codec (FLAC is encoded"
+        " anew, without loss), else encoded to AAC; aac encodes whatever is not AAC; none leaves it"
+        " out.",
     )
+    audio_sample_rate: Annotated[int, AfterValidator(_known_rate)] = Field(
+        default=0,
+        ge=0,
+        title="Audio: sample rate (Hz)",
+        description="Sample rate of the sound in Hz (16000 for speech); 0 keeps the source's. Sound"
+        " of another rate is encoded to AAC.",
+    )
+    audio_channels: int = Field(
+        default=0,
+        ge=0,
+        le=2,
+        title="Audio: channels",
+        description="1 for mono, 2 for stereo, mixed down by FFmpeg's rules; 0 keeps the source's."
+        " Sound of another number of channels is encoded to AAC.",
+    )
+    audio_track: str = Field(
+        default="",
+        pattern=r"^([A-Za-z]{2,3}|[1-9][0-9]?)?$",
+        title="Audio: track",
+        description="Which audio track: a language as the file tells it (eng), or a number from 1;"
+        " empty takes the default one, or the first. A video without such a track gets that one"
+        " too, and its clips' records say so.",
+    )
+
+    @model_validator(mode="after")
+    def _of_some_sound(self) -> Self:
+        if self.audio == "none" and (self.audio_sample_rate or self.audio_channels):
+            raise ValueError("audio none has neither a sample rate nor channels: leave them out")
+        return self
+
+    @property
+    def sound_wish(self) -> SoundWish:
+        """What is wanted of a source's sound."""
+        return SoundWish(
+            aac_only=self.audio == "aac",
+            sample_rate=self.audio_sample_rate,
+            channels=self.audio_channels,
+            track=self.audio_track,
+        )

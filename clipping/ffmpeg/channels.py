@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-__all__ = ["Mix", "mix"]
+__all__ = ["Mix", "mix", "mixed_to"]
 
 _SURROUND = ("FL", "FR", "FC", "LFE", "BL", "BR", "SL", "SR")
 # From the smallest. The names are FFmpeg's.
@@ -99,6 +99,15 @@ def mix(places: Sequence[str]) -> Mix:
         for target, gain in _targets(place, layout).items():
             gains[target].append((channel, gain))
     return _mixed(layout, len(told), gains)
+
+
+def mixed_to(made: Mix, channels: int) -> Mix:
+    """The same as mono (1) or stereo (2), by FFmpeg's own rules; 0 leaves it as it is."""
+    if channels in (0, made.channels):
+        return made
+    layout = "mono" if channels == 1 else "stereo"
+    is_lossy = made.is_lossy or made.channels > channels
+    return Mix(layout, (*made.filters, f"aformat=channel_layouts={layout}"), is_lossy)
 
 
 def _told(places: Sequence[str]) -> list[str]:

@@ -237,12 +237,14 @@ def audio_command(
     mix: Sequence[str],
     bit_rate: int,
     output: str,
+    sample_rate: int = 0,
 ) -> list[str]:
     """Encode one audio track's `[start, end)` (absolute seconds) as AAC, from `start` exactly.
 
     Silence fills what the source lacks, so that sound stays where it belongs.
     has_gaps: whether a seek may land years before `start`; aresample cannot drop that much.
     mix: filters that bring the channels into a layout that AAC takes.
+    sample_rate: to resample to, in Hz; 0 for the track's own.
     is_edited: whether its parts are cut together with a step of less than a packet, which is not
     to be smoothed out.
     """
@@ -252,6 +254,8 @@ def audio_command(
         f"asetpts=PTS-({start.numerator}/{start.denominator})/TB",
         *(["atrim=start=-10"] if has_gaps else []),
         f"aresample=async=1:min_hard_comp={least_step}:first_pts=0",
+        # Apart from what fills gaps, which counts in the track's own samples.
+        *([f"aresample={sample_rate}"] if sample_rate else []),
     ]
     return [
         binary,

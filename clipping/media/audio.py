@@ -10,7 +10,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import islice, pairwise
 from math import ceil, floor
@@ -19,10 +19,10 @@ from typing import Any
 
 import av
 
-from clipping.ffmpeg.channels import Mix, mix
+from clipping.ffmpeg.channels import Mix, mix, mixed_to
 from clipping.ffmpeg.commands import audio_command
 from clipping.media.stream_reader import read_sound
-from clipping.models import AudioTrack, Source
+from clipping.models import AudioTrack, SoundWish, Source
 from clipping.storage.source import Reading
 
 __all__ = [
@@ -52,6 +52,7 @@ COPYABLE: dict[str, Fraction] = {
 # Bit/s of AAC for each channel: of the first two, and of more.
 _BIT_RATE, _MORE_BIT_RATE = 96_000, 48_000
 
+_ANY = SoundWish()
 # How far before a chunk the audio is read, so that the preroll is there.
 _MARGIN = Fraction(1)
 
@@ -74,7 +75,7 @@ class Sound:
     """A chunk's audio packets in order, and the stream that describes them to a muxer.
 
     mix: what the source's channels became in its encode to AAC, if it was. is_new: whether FLAC
-    was encoded anew, of the same samples.
+    was encoded anew, of the same samples. is_asked_for: whether it is the track that was.
     """
 
     track: AudioTrack
@@ -85,6 +86,7 @@ class Sound:
     packets: tuple[SoundPacket, ...]
     mix: Mix | None = None
     is_new: bool = False
+    is_asked_for: bool = True
 
     @property
     def copied(self) -> bool:
@@ -102,29 +104,32 @@ def open_sound(
     scratch: Path,
     stall_limit: float,
     copy: bool = True,
+    wish: SoundWish = _ANY,
 ) -> Generator[Sound | None]:
     """The source's sound within spans of absolute times in seconds; None if there is none.
 
-    Copied where MP4 may hold the codec, `copy` is on and its edit list has one part at most (what
-    a decoder needs before a part is not presented), else encoded to AAC once for the whole stretch.
-    Raises FfmpegError if it can be neither.
+    Copied where MP4 may hold the codec, it is as wished, `copy` is on and its edit list has one
+    part at most (what a decoder needs before a part is not presented), else encoded to AAC once for
+    the whole stretch. Raises FfmpegError if it can be neither.
     """
-    track = source.sound
+    track, is_asked_for = source.sound_for(wish)
     if track is None:
         yield None
         return
     with ExitStack() as stack:
-        if copy and track.codec in COPYABLE and not track.is_edited:
+        may_copy = copy and track.codec in COPYABLE and not track.is_edited
+        if may_copy and wish.is_met_by(track):
             files = scratch / "sound.bin", scratch / "sound-template.mp4"
             found = _copied(source, track, reading, _with_margin(spans), *files, stack)
             if not isinstance(found, str):
-                yield found
+                yield found and replace(found, is_asked_for=is_asked_for)
                 return
         path = scratch / "sound.mp4"
         start, end = min(a for a, _ in spans), max(b for _, b in spans)
         origin = max(start - _MARGIN, Fraction(0)) if start >= 0 else start
-        made = _encode(source, track, reading, origin, end, binary, path, stall_limit)
-        yield _encoded(track, made, _opened(path, stack), origin)
+        made = _encode(source, track, wish, reading, origin, end, binary, path, stall_limit)
+        encoded = _encoded(track, made, _opened(path, stack), origin)
+        yield encoded and replace(encoded, is_asked_for=is_asked_for)
 
 
 def _opened(path: Path, stack: ExitStack) -> Any:
@@ -134,6 +139,7 @@ def _opened(path: Path, stack: ExitStack) -> Any:
 def _encode(
     source: Source,
     track: AudioTrack,
+    wish: SoundWish,
     reading: Reading,
     origin: Fraction,
     end: Fraction,
@@ -142,7 +148,7 @@ def _encode(
     stall_limit: float,
 ) -> Mix:
     """Encode a stretch of the track to AAC, and say what became of its channels."""
-    made = mix(track.places)
+    made = mixed_to(mix(track.places), wish.channels)
     may_seek = source.video.seekable and not track.is_edited
     seek = origin - _MARGIN if may_seek else None
     first = source.video.first_pts * source.video.time_base
@@ -157,12 +163,19 @@ def _encode(
         is_late=source.video.is_late,
         is_edited=track.is_edited,
         mix=made.filters,
-        bit_rate=_BIT_RATE * min(2, made.channels) + _MORE_BIT_RATE * max(0, made.channels - 2),
+        bit_rate=_bit_rate(made.channels, wish.sample_rate or track.sample_rate),
+        sample_rate=wish.sample_rate,
         output=str(path),
     )
     what = f"encoding the sound of {source.file.key}"
     reading.run(command, what=what, stall_limit=stall_limit)
     return made
+
+
+def _bit_rate(channels: int, sample_rate: int) -> int:
+    """Bit/s for AAC; with a lower sample rate there is less to tell."""
+    full = _BIT_RATE * min(2, channels) + _MORE_BIT_RATE * max(0, channels - 2)
+    return full if sample_rate >= 32_000 else full // 2
 
 
 def _with_margin(spans: Sequence[tuple[Fraction, Fraction]]) -> list[tuple[Fraction, Fraction]]:

@@ -25,7 +25,7 @@ from clipping.media.flac import from_the_sample
 from clipping.media.method import Job, Method
 from clipping.media.preview import write_preview
 from clipping.media.probe import DOLBY_VISION_NOTE
-from clipping.models import Chunk, Clip, ClipRecord, ClipStatus, Failure
+from clipping.models import Chunk, Clip, ClipRecord, ClipStatus, Failure, SoundWish
 from clipping.plan.frame_times import unpack
 from clipping.plan.segments import Segment
 from clipping.plan.shapes import by_shape, change_note
@@ -73,7 +73,7 @@ class _Work:
         """Get the chunk's sound ready; without it the clips say why they are silent."""
         source, clips = self.chunk.source, self.clips
         self.sound = None
-        if not self.job.recipe.audio:
+        if self.job.recipe.audio == "none":
             return
         video = source.video
         try:
@@ -86,6 +86,7 @@ class _Work:
                     scratch=self.job.scratch,
                     stall_limit=self.job.execution.stall_timeout_s,
                     copy=copy,
+                    wish=self.job.recipe.sound_wish,
                 )
             )
         except (FfmpegError, av.error.FFmpegError) as error:
@@ -226,7 +227,7 @@ class _Work:
             encoder=job.encoder.name,
             decoder="cuda" if all(m.decoder == "cuda" for m in holding) else None,
             node=job.node,
-            audio=_audio_facts(sound),
+            audio=_audio_facts(sound, job.recipe.sound_wish),
             encode_seconds=spent,
         )
 
@@ -315,7 +316,8 @@ def _failed(clip: Clip, error: ClippingError, damage: int | None = None) -> Clip
     )
 
 
-def _audio_facts(sound: Sound | None) -> dict[str, Any] | None:
+def _audio_facts(sound: Sound | None, wish: SoundWish) -> dict[str, Any] | None:
+    """What a record says of a clip's sound; wish: what was asked for."""
     if sound is None:
         return None
     track, mix = sound.track, sound.mix
@@ -330,6 +332,14 @@ def _audio_facts(sound: Sound | None) -> dict[str, Any] | None:
         "source_channels": track.channels,
         "source_layout": track.layout,
     }
+    notes: list[str] = []
+    if track.language:
+        facts["language"] = track.language
+    if not sound.is_asked_for:
+        notes.append(f"there is no audio track {wish.track}: it is the default one")
     if mix and mix.is_lossy:
-        facts["note"] = f"{track.layout} mixed down to {mix.layout}, which AAC takes"
+        why = "as asked" if wish.channels else "which AAC takes"
+        notes.append(f"{track.layout} mixed down to {mix.layout}, {why}")
+    if notes:
+        facts["note"] = "; ".join(notes)
     return facts

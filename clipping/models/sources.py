@@ -14,6 +14,7 @@ __all__ = [
     "AudioTrack",
     "FrameGrid",
     "PictureShape",
+    "SoundWish",
     "Source",
     "SourceFile",
     "Stretch",
@@ -60,6 +61,27 @@ class AudioTrack(Value):
     language: str | None = None
     is_default: bool = False
     is_edited: bool = Field(default=False, exclude_if=lambda is_edited: not is_edited)
+
+
+class SoundWish(Value):
+    """What is wanted of a source's sound.
+
+    aac_only: encode what is not AAC; sample_rate (Hz), channels: 0 for the source's own.
+    track: a language, or a number from 1; empty for the one that players take.
+    """
+
+    aac_only: bool = False
+    sample_rate: int = 0
+    channels: int = 0
+    track: str = ""
+
+    def is_met_by(self, track: AudioTrack) -> bool:
+        """Whether a track's packets are as wanted."""
+        return (
+            (not self.aac_only or track.codec == "aac")
+            and self.sample_rate in (0, track.sample_rate)
+            and self.channels in (0, track.channels)
+        )
 
 
 class FrameGrid(Value):
@@ -265,6 +287,18 @@ class Source(Value):
     audio: tuple[AudioTrack, ...]
     warnings: tuple[str, ...] = ()
     stretches: tuple[Stretch, ...] = Field(default=(), exclude_if=lambda found: not found)
+
+    def sound_for(self, wish: SoundWish) -> tuple[AudioTrack | None, bool]:
+        """The track that clips get, and whether it is the one that is asked for."""
+        if not wish.track:
+            return self.sound, True
+        if wish.track.isdecimal():
+            number = int(wish.track) - 1
+            found = self.audio[number : number + 1]
+        else:
+            language = wish.track.lower()
+            found = tuple(t for t in self.audio if (t.language or "").lower() == language)
+        return (found[0], True) if found else (self.sound, False)
 
     @property
     def sound(self) -> AudioTrack | None:

@@ -52,7 +52,7 @@ def recipe_sentence(recipe: Recipe) -> str:
     if recipe.size:
         how = "" if recipe.size_fit == "fit" else f" ({recipe.size_fit})"
         parts.append(f"at {recipe.size}{how}")
-    parts.append("with sound" if recipe.audio else "without sound")
+    parts.append(_sound(recipe))
     if recipe.limit_clips:
         parts.append(f"at most {count(recipe.limit_clips, 'clip')} of a video")
     if not recipe.tone_map:
@@ -60,6 +60,18 @@ def recipe_sentence(recipe: Recipe) -> str:
     if not recipe.deinterlace:
         parts.append("interlacing kept")
     return ", ".join(parts) + "."
+
+
+def _sound(recipe: Recipe) -> str:
+    if recipe.audio == "none":
+        return "without sound"
+    wanted = [
+        *(["AAC"] if recipe.audio == "aac" else []),
+        *([f"{recipe.audio_sample_rate} Hz"] if recipe.audio_sample_rate else []),
+        *([("mono", "stereo")[recipe.audio_channels - 1]] if recipe.audio_channels else []),
+        *([f"track {recipe.audio_track}"] if recipe.audio_track else []),
+    ]
+    return f"with sound ({', '.join(wanted)})" if wanted else "with sound"
 
 
 def _facts(tally: Tally, config: RunConfig) -> RunFacts:

@@ -10,8 +10,19 @@ import av
 import numpy as np
 import pytest
 
+from clipping.config.execution import Execution
 from tests.media.conftest import Make
-from tests.support.media import RATE, add_sound, counter_video, ffmpeg, heard, lag, noise, steady
+from tests.support.media import (
+    RATE,
+    add_channels,
+    add_sound,
+    counter_video,
+    ffmpeg,
+    heard,
+    lag,
+    noise,
+    steady,
+)
 
 # Codec options, container, whether its packets are copied, and by how many samples the place
 # of sound is uncertain: Matroska writes times in milliseconds, MPEG-TS in 1/90000 s.
@@ -259,3 +270,107 @@ def test_no_audio_by_parameter(make: Make, tmp_path: Path) -> None:
     add_sound(tmp_path / "silent.mp4", noise(2), tmp_path / "in.mp4", "-c:a", "aac")
     made = make(tmp_path / "in.mp4", clip_len_s=1, clip_stride_s=1, audio=False)
     assert [_sound_seconds(Path(c.location or "")) for c in made.clips] == [0, 0]
+
+
+def two_languages(folder: Path) -> Path:
+    """German noise (the default track) and English noise; 48 kHz, AAC and Vorbis."""
+    counter_video(folder / "silent.mp4", *steady(150, 25))
+    for name, seed in (("de", 1), ("en", 2)):
+        (folder / name).write_bytes(noise(6, seed).tobytes())
+    raw = ["-f", "f32le", "-ar", str(RATE), "-ac", "1"]
+    ffmpeg(
+        *["-i", folder / "silent.mp4", *raw, "-i", folder / "de", *raw, "-i", folder / "en"],
+        *["-map", "0:v", "-map", "1:a", "-map", "2:a", "-c:v", "copy", "-c:a:0", "aac"],
+        *["-c:a:1", "libvorbis", "-q:a", "8", "-metadata:s:a:0", "language=ger"],
+        *["-metadata:s:a:1", "language=eng", "-disposition:a:0", "default", folder / "in.mkv"],
+    )
+    return folder / "in.mkv"
+
+
+@pytest.mark.parametrize(
+    ("track", "seed", "note"),
+    [("", 1, None), ("eng", 2, None), ("ENG", 2, None), ("2", 2, None), ("1", 1, None),
+     ("fra", 1, "there is no audio track fra: it is the default one"),
+     ("3", 1, "there is no audio track 3: it is the default one")],
+)  # fmt: skip
+def test_the_track_that_is_asked_for(
+    make: Make, tmp_path: Path, track: str, seed: int, note: str | None
+) -> None:
+    """By its language or its number; without it the default one, and the record says so."""
+    made = make(two_languages(tmp_path), clip_len_s=2, clip_stride_s=2, audio_track=track)
+    for record in made.clips:
+        assert record.audio is not None
+        assert record.audio.get("note") == note
+        assert record.audio["language"] == ("ger" if seed == 1 else "eng")
+        at = record.clip.number * 2 * RATE
+        expected = noise(6, seed)[at : at + 2 * RATE]
+        assert abs(lag(expected, heard(Path(record.location or "")))) <= 24
+
+
+@pytest.mark.parametrize("rate", [16_000, 44_100])
+@pytest.mark.parametrize(("name", "codec"), [("in.mp4", "aac"), ("in.mkv", "pcm_s16le")])
+@pytest.mark.parametrize("split", [Execution(), Execution(num_clips_per_chunk=1)], ids=["1", "n"])
+def test_sound_of_another_rate_is_where_it_was(
+    make: Make, tmp_path: Path, rate: int, name: str, codec: str, split: Execution
+) -> None:
+    """Overlapping clips, however the work is split: at the clip's start, as long as the clip."""
+    counter_video(tmp_path / "silent.mp4", *steady(150, 25))
+    low = low_noise(6)
+    add_sound(tmp_path / "silent.mp4", low, tmp_path / name, "-c:a", codec)
+    made = make(
+        tmp_path / name, execution=split, clip_len_s=2, clip_stride_s=1.3,
+        audio_sample_rate=rate, audio_channels=1,
+    )  # fmt: skip
+    for record in made.clips:
+        assert record.audio is not None
+        facts = record.audio
+        assert (facts["codec"], facts["sample_rate"], facts["channels"]) == ("aac", rate, 1)
+        video = made.source.video
+        at = round((record.clip.start_pts - video.first_pts) * video.time_base * RATE)
+        clip = heard(Path(record.location or ""))
+        # Two samples of 48 kHz are less than one of 16 kHz.
+        assert abs(lag(low[at : at + 2 * RATE], clip)) <= (24 if name == "in.mkv" else 3)
+        length = float(record.duration or 0)
+        assert abs(len(clip) / RATE - min(length, 6 - at / RATE)) <= 1024 / rate
+
+
+def low_noise(seconds: float) -> np.ndarray:
+    """Noise that a sample rate of 16 kHz holds as well: nothing above 4 kHz."""
+    sound = noise(seconds)
+    spectrum = np.fft.rfft(sound)
+    spectrum[int(4000 * seconds) :] = 0
+    return (3 * np.fft.irfft(spectrum, len(sound))).astype(np.float32)
+
+
+def test_surround_becomes_mono_and_stereo(make: Make, tmp_path: Path) -> None:
+    """A tone in the centre is heard in both; what is mixed down is told."""
+    counter_video(tmp_path / "silent.mp4", *steady(50, 25))
+    sound = np.zeros((2 * RATE, 6), np.float32)
+    sound[:, 2] = low_noise(2)
+    add_channels(tmp_path / "silent.mp4", sound, tmp_path / "in.mkv", "-c:a", "flac")
+    for channels, layout in ((1, "mono"), (2, "stereo")):
+        made = make(tmp_path / "in.mkv", clip_len_s=1, clip_stride_s=1, audio_channels=channels)
+        for record in made.clips:
+            assert record.audio is not None
+            facts = record.audio
+            assert (facts["channels"], facts["layout"]) == (channels, layout)
+            assert facts["note"] == f"5.1 mixed down to {layout}, as asked"
+            at = record.clip.number * RATE
+            clip = heard(Path(record.location or ""))
+            assert abs(lag(sound[at : at + RATE, 2], clip)) <= 24
+            assert np.std(clip) > 0.1 * np.std(sound[:, 2])
+
+
+def test_sound_that_is_as_wished_is_copied(make: Make, tmp_path: Path) -> None:
+    """And only what differs is encoded: the rate, the channels, or any other codec with `aac`."""
+    counter_video(tmp_path / "silent.mp4", *steady(50, 25))
+    for codec, wish, copied in (
+        ("aac", {"audio_sample_rate": RATE, "audio_channels": 1}, True),
+        ("aac", {"audio_channels": 2}, False),
+        ("aac", {"audio": "aac"}, True),
+        ("ac3", {"audio": "aac"}, False),
+        ("ac3", {"audio": True}, True),
+    ):
+        add_sound(tmp_path / "silent.mp4", noise(2), tmp_path / "in.mp4", "-c:a", codec)
+        made = make(tmp_path / "in.mp4", clip_len_s=1, clip_stride_s=1, **wish)
+        assert {c.audio["copied"] for c in made.clips if c.audio} == {copied}, (codec, wish)

@@ -27,7 +27,7 @@ def test_flags_are_flat_and_kebab_case() -> None:
     )  # fmt: skip
     assert settings.input == ["a, b.mp4", "c[1].mp4"]
     assert (settings.clip_stride_s, settings.encoder) == (5, "libopenh264")
-    assert (settings.num_clips_per_chunk, settings.audio, settings.verbose) == (8, False, True)
+    assert (settings.num_clips_per_chunk, settings.audio, settings.verbose) == (8, "none", True)
 
 
 def test_help_explains_every_parameter(capsys: pytest.CaptureFixture[str]) -> None:
@@ -144,8 +144,37 @@ def test_underscores_are_as_good_as_hyphens() -> None:
     """In flags with their value beside them or behind an equals sign; values are left alone."""
     settings = parse(["--clip_len_s=4", "--min_clip_length_s", "1", "--no_audio", "my_a.mp4"])
     assert (settings.clip_len_s, settings.min_clip_length_s) == (4, 1)
-    assert settings.audio is False
+    assert settings.audio == "none"
     assert settings.input == ["my_a.mp4"]
+
+
+@pytest.mark.parametrize(
+    ("flags", "audio"),
+    [
+        (["--audio"], "auto"),
+        (["--audio", "--verbose"], "auto"),
+        (["--no-audio"], "none"),
+        (["--audio", "aac", "a.mp4"], "aac"),
+        (["--audio=none"], "none"),
+        ([], "auto"),
+    ],
+)
+def test_sound_is_still_yes_or_no_as_well(flags: list[str], audio: str) -> None:
+    """As flags, and as saved environments and deployments have it."""
+    assert parse(flags).audio == audio
+
+
+@pytest.mark.parametrize(
+    ("value", "audio"),
+    [(True, "auto"), (False, "none"), ("true", "auto"), ("0", "none"), ("aac", "aac")],
+)
+def test_sound_of_saved_settings(
+    value: object, audio: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a flow's parameters and in the environment."""
+    assert Recipe.model_validate({"audio": value}).audio == audio
+    monkeypatch.setenv("CLIPPING_AUDIO", str(value))
+    assert parse([]).audio == audio
 
 
 @pytest.mark.parametrize(
