@@ -40,6 +40,9 @@ CHOICES: tuple[tuple[str, str | None, float], ...] = (
     BASE,
     ("libx264", "slow", 23.0),
     ("libopenh264", None, 23.0),
+    *(("libx265", "veryfast", q) for q in (24.0, 26.0)),
+    *(("libsvtav1", "10", q) for q in (30.0, 35.0)),
+    *(("libvpx-vp9", "5", q) for q in (30.0, 34.0)),
 )
 
 

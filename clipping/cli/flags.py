@@ -16,6 +16,7 @@ from clipping.cli.config_file import read_config_file
 from clipping.config.execution import Execution
 from clipping.config.load import Settings, load
 from clipping.config.recipe import Recipe
+from clipping.config.sound_settings import sound_choice
 from clipping.config.units import Seconds
 from clipping.errors import UsageError
 from clipping.wording import did_you_mean
@@ -26,7 +27,7 @@ _CALLED = {"as_json": "--json"}
 _SHORT = {"input": "-i", "output": "-o"}
 # What `--help` alone shows, besides input and output.
 _MOST_USED = {
-    "recipe": ("clip_len_s", "clip_stride_s", "min_clip_length_s", "encoder", "quality", "audio"),
+    "recipe": ("clip_len_s", "clip_stride_s", "min_clip_length_s", "encoder", "size", "audio"),
     "execution": ("ray_address",),
 }
 _EXAMPLES = """\
@@ -77,7 +78,7 @@ def _add(
         group.add_argument(
             *flags, dest=name, default=None, help=f"{text}{shown}",
             action="append" if _is_list(field) else "store",
-            metavar=f"{{{','.join(filter(None, choices))}}}" if choices else _metavar(name, field),
+            metavar=_listed(choices) if choices else _metavar(name, field),
         )  # fmt: skip
 
 
@@ -91,6 +92,12 @@ def _choices(field: FieldInfo) -> list[str]:
         return list(get_args(field.annotation))
     extra: Any = field.json_schema_extra or {}
     return extra.get("enum") or []
+
+
+def _listed(choices: list[str]) -> str:
+    """Choices in braces, where they fit a line; a mistake is answered with all of them."""
+    named = list(filter(None, choices))
+    return f"{{{','.join(named)}}}" if len(named) <= 4 else "NAME"
 
 
 def _metavar(name: str, field: FieldInfo) -> str:
@@ -183,8 +190,8 @@ def _spelled(argv: Sequence[str], known: set[str]) -> list[str]:
     words: list[str] = []
     for place, word in enumerate(argv):
         name, has_value, value = word.partition("=")
-        if name == "--audio" and not has_value and "".join(argv[place + 1 :])[:1] in ("-", ""):
-            word, has_value, value = "--audio=auto", "=", "auto"  # noqa: PLW2901  its old form
+        if name == "--audio" and not has_value and not _is_of_sound(argv[place + 1 : place + 2]):
+            has_value, value = "=", "auto"  # its old form, which took no value
         if name.replace("_", "-") == "--no-audio":
             name, has_value, value = "--audio", "=", "none"
         if name.startswith("--"):
@@ -195,6 +202,13 @@ def _spelled(argv: Sequence[str], known: set[str]) -> list[str]:
                 )
         words.append(f"{name}{has_value}{value}")
     return words
+
+
+def _is_of_sound(following: Sequence[str]) -> bool:
+    """Whether the next word says what is to become of the sound."""
+    return bool(following) and sound_choice(following[0]) in _choices(
+        Settings.model_fields["audio"]
+    )
 
 
 def _help(words: Sequence[str]) -> str | None:
@@ -208,6 +222,8 @@ def _help(words: Sequence[str]) -> str | None:
 def _require_choice(name: str, value: Any) -> None:
     """Raise UsageError for what is none of a setting's choices."""
     choices = _choices(Settings.model_fields[name])
+    if name == "audio":
+        value = sound_choice(value)
     if choices and value not in choices:
         named = ", ".join(filter(None, choices))
         raise UsageError(

@@ -34,9 +34,11 @@ def _known_encoder(name: str) -> str:
 def _encoder_help() -> str:
     gpu = gpu_encoder(AUTO)
     assert gpu is not None
+    codecs = {"h264": "H.264", "hevc": "HEVC", "av1": "AV1", "vp9": "VP9"}
+    rows = [f"{row.name} ({codecs[row.codec]})" for row in ENCODERS.values()]
     return (
-        f"Video encoder. {gpu.name} needs a GPU that has it. {AUTO} uses {gpu.name} on the nodes"
-        f" that have it and {DEFAULT.name} on the others, at the same time."
+        f"Video encoder: {', '.join(rows)}. {gpu.name} needs a GPU that has it. {AUTO} uses"
+        f" {gpu.name} on the nodes that have it and {DEFAULT.name} on the others, at the same time."
     )
 
 
@@ -167,4 +169,5 @@ class EncoderSettings(BaseModel):
         frames = exact(self.gop.removesuffix("s"))
         if self.gop.endswith("s"):
             frames *= video.exact_rate
-        return Gop(min(max(1, round(frames)), _LONGEST_GOP), b_frames=self.b_frames)
+        longest = min(max(1, round(frames)), _LONGEST_GOP)
+        return Gop(longest, b_frames=self.b_frames, rate=video.exact_rate)

@@ -8,7 +8,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, model_va
 
 from clipping.models import SoundWish
 
-__all__ = ["SoundSettings"]
+__all__ = ["SoundSettings", "sound_choice"]
 
 # What AAC-LC knows (ISO/IEC 14496-3, table 1.18), but for rates that nobody hears.
 _RATES = (8_000, 11_025, 12_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000, 88_200, 96_000)
@@ -16,9 +16,14 @@ _RATES = (8_000, 11_025, 12_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000,
 _YES, _NO = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
 
 
-def _choice(value: Any) -> Any:
+def sound_choice(value: Any) -> Any:
+    """What was meant by yes or no; anything else as it is."""
     text = str(value).strip().lower()
     return "auto" if text in _YES else "none" if text in _NO else value
+
+
+def _as_text(value: Any) -> Any:
+    return "" if value is None else str(value) if isinstance(value, int) else value
 
 
 def _known_rate(rate: int) -> int:
@@ -30,7 +35,7 @@ def _known_rate(rate: int) -> int:
 class SoundSettings(BaseModel):
     """What becomes of the sound."""
 
-    audio: Annotated[Literal["auto", "aac", "none"], BeforeValidator(_choice)] = Field(
+    audio: Annotated[Literal["auto", "aac", "none"], BeforeValidator(sound_choice)] = Field(
         default="auto",
         title="Audio",
         description="auto keeps the audio track: copied if MP4 can hold its codec (FLAC is encoded"
@@ -52,9 +57,9 @@ class SoundSettings(BaseModel):
         description="1 for mono, 2 for stereo, mixed down by FFmpeg's rules; 0 keeps the source's."
         " Sound of another number of channels is encoded to AAC.",
     )
-    audio_track: str = Field(
+    audio_track: Annotated[str, BeforeValidator(_as_text)] = Field(
         default="",
-        pattern=r"^([A-Za-z]{2,3}|[1-9][0-9]?)?$",
+        pattern=r"^([A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*|[1-9][0-9]?)?$",
         title="Audio: track",
         description="Which audio track: a language as the file tells it (eng), or a number from 1;"
         " empty takes the default one, or the first. A video without such a track gets that one"

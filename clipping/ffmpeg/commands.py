@@ -165,6 +165,7 @@ def encode_command(
         *["-map", f"0:{video.stream}", "-an", "-sn", "-dn", "-map_metadata", "-1"],
         *["-vf", ",".join(chain)],
         *["-c:v", encoder.name, *encoder.options(preset, rate, gop, threads)],
+        *["-tag:v", encoder.mp4_tag],
         *["-bsf:v", encoder.clock(video.exact_rate)],
         *["-fps_mode", "passthrough", "-enc_time_base", "demux"],
         *(["-force_key_frames", boundaries] if boundaries else []),

@@ -13,6 +13,12 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from clipping.errors import UsageError
+from clipping.ffmpeg.clean_starts import (
+    av1_starts_clean,
+    h264_starts_clean,
+    hevc_starts_clean,
+    vp9_starts_clean,
+)
 
 __all__ = [
     "AUTO",
@@ -47,11 +53,12 @@ class Gop:
     """How pictures refer to each other.
 
     frames: the most from one keyframe to the next. b_frames: whether a picture may refer to one
-    that is shown later.
+    that is shown later. rate: frames per second, on average.
     """
 
     frames: int = 250
     b_frames: bool = True
+    rate: Fraction = Fraction(25)
 
 
 def bit_rate_for(width: int, height: int, frames_per_second: float, quality: float) -> int:
@@ -155,37 +162,89 @@ def _nvenc(preset: str | None, rate: Rate, gop: Gop, _threads: int) -> list[str]
 _MOST_TICKS = 2**29  # a quarter of what the filter takes
 
 
+def _within_32_bits(rate: Fraction) -> Fraction:
+    """The rate, or what is next to it: an average over days, of which a millionth is enough."""
+    largest = max(rate.numerator, rate.denominator)
+    if largest <= _MOST_TICKS:
+        return rate
+    return Fraction(
+        max(1, rate.numerator * _MOST_TICKS // largest),
+        max(1, rate.denominator * _MOST_TICKS // largest),
+    )
+
+
 def _h264_clock(rate: Fraction) -> str:
     """A frame takes two ticks of the clock, one a field (ITU-T H.264, E.2.1).
 
     `fixed_frame_rate_flag` stays the encoder's, 0 from x264 and OpenH264: a clip may lack frames
     that its source has lost, and the filter refuses to change the flag without an HRD.
     """
-    largest = max(rate.numerator, rate.denominator)
-    if largest > _MOST_TICKS:
-        # An average over days, of which a millionth is more than enough.
-        rate = Fraction(
-            max(1, rate.numerator * _MOST_TICKS // largest),
-            max(1, rate.denominator * _MOST_TICKS // largest),
-        )
+    rate = _within_32_bits(rate)
     return f"h264_metadata=tick_rate={2 * rate.numerator}/{rate.denominator}"
 
 
-_IDR = 5  # nal_unit_type of an IDR slice, ITU-T H.264 table 7-1
+def _hevc_clock(rate: Fraction) -> str:
+    """A frame takes one tick of the clock (ITU-T H.265, E.3.1)."""
+    rate = _within_32_bits(rate)
+    return f"hevc_metadata=tick_rate={rate.numerator}/{rate.denominator}"
 
 
-def _h264_starts_clean(sample: bytes) -> bool:
-    """Whether an MP4 sample with four-byte lengths (ISO/IEC 14496-15) holds an IDR slice."""
-    at = 0
-    while at + 5 <= len(sample):
-        if sample[at + 4] & 0x1F == _IDR:
-            return True
-        at += 4 + int.from_bytes(sample[at : at + 4], "big")
-    return False
+def _av1_clock(rate: Fraction) -> str:
+    """The same (AV1, 6.4.2)."""
+    rate = _within_32_bits(rate)
+    return f"av1_metadata=tick_rate={rate.numerator}/{rate.denominator}"
+
+
+def _no_clock(_rate: Fraction) -> str:
+    """VP9 has none: its containers tell the times."""
+    return "null"
+
+
+def _libx265(preset: str | None, rate: Rate, gop: Gop, threads: int) -> list[str]:
+    spend = _average(rate.bit_rate) if rate.bit_rate else ["-crf", f"{rate.quality:g}"]
+    # The bytes are not to depend on the number of threads, nor parameter sets on what is written
+    # into them: one frame at a time, its rows side by side.
+    fixed = "open-gop=0:info=0:log-level=error:frame-threads=1:lookahead-slices=0:wpp=1"
+    return [
+        *["-preset", preset or _X265_DEFAULT, *spend, "-forced-idr", "1", *_keyframes(gop)],
+        *["-x265-params", f"{fixed}:pools={threads}"],
+    ]
+
+
+def _libsvtav1(preset: str | None, rate: Rate, gop: Gop, threads: int) -> list[str]:
+    spend = ["-b:v", str(rate.bit_rate)] if rate.bit_rate else ["-crf", f"{rate.quality:g}"]
+    # A refresh of type 2 is a key frame: GOPs are closed. A low delay is the structure without
+    # frames that refer to later ones.
+    order = "" if gop.b_frames else ":pred-struct=1"
+    return [
+        *["-preset", preset or _SVT_DEFAULT, *spend, "-g", str(gop.frames)],
+        *["-svtav1-params", f"lp={threads}:irefresh-type=2{order}:{_svt_rate(gop.rate)}"],
+    ]
+
+
+def _svt_rate(rate: Fraction) -> str:
+    """The frame rate, within what it takes: it refuses what ffmpeg makes of a variable one."""
+    near = min(max(rate, Fraction(1)), Fraction(240)).limit_denominator(1001)
+    return f"fps-num={near.numerator}:fps-denom={near.denominator}"
+
+
+def _libvpx_vp9(preset: str | None, rate: Rate, gop: Gop, threads: int) -> list[str]:
+    if rate.bit_rate:
+        spend = ["-b:v", str(rate.bit_rate)]
+    else:
+        spend = ["-crf", f"{rate.quality:g}", "-b:v", "0"]
+    later = [] if gop.b_frames else ["-auto-alt-ref", "0", "-lag-in-frames", "0"]
+    return [
+        *["-deadline", "good", "-cpu-used", preset or _VP9_DEFAULT, *spend, *later],
+        *["-g", str(gop.frames), "-row-mt", "0", "-threads", str(threads)],
+    ]
 
 
 # Chosen from docs/quality.md: half of medium's CPU time at nearly the same VMAF and bytes.
 _X264_DEFAULT = "veryfast"
+_X265_DEFAULT = "veryfast"
+_SVT_DEFAULT = "10"
+_VP9_DEFAULT = "5"
 _X264_PRESETS = (
     *("ultrafast", "superfast", "veryfast", "faster", "fast"),
     *("medium", "slow", "slower", "veryslow", "placebo"),
@@ -205,7 +264,7 @@ ENCODERS: dict[str, Encoder] = {
             quality_range=(0, 51),
             pixel_format="yuv420p",
             mp4_tag="avc1",
-            starts_clean=_h264_starts_clean,
+            starts_clean=h264_starts_clean,
             counts_frames=False,
             clock=_h264_clock,
             options=_libx264,
@@ -221,10 +280,58 @@ ENCODERS: dict[str, Encoder] = {
             quality_range=(0, 51),
             pixel_format="yuv420p",
             mp4_tag="avc1",
-            starts_clean=_h264_starts_clean,
+            starts_clean=h264_starts_clean,
             counts_frames=True,
             clock=_h264_clock,
             options=_libopenh264,
+        ),
+        Encoder(
+            name="libx265",
+            codec="hevc",
+            on_gpu=False,
+            presets=_X264_PRESETS,
+            default_preset=_X265_DEFAULT,
+            quality_name="CRF",
+            default_quality=24,
+            quality_range=(0, 51),
+            pixel_format="yuv420p",
+            mp4_tag="hvc1",
+            starts_clean=hevc_starts_clean,
+            counts_frames=True,
+            clock=_hevc_clock,
+            options=_libx265,
+        ),
+        Encoder(
+            name="libsvtav1",
+            codec="av1",
+            on_gpu=False,
+            presets=tuple(map(str, range(13, -1, -1))),
+            default_preset=_SVT_DEFAULT,
+            quality_name="CRF",
+            default_quality=32,
+            quality_range=(1, 63),
+            pixel_format="yuv420p",
+            mp4_tag="av01",
+            starts_clean=av1_starts_clean,
+            counts_frames=True,
+            clock=_av1_clock,
+            options=_libsvtav1,
+        ),
+        Encoder(
+            name="libvpx-vp9",
+            codec="vp9",
+            on_gpu=False,
+            presets=("5", "4", "3", "2", "1", "0"),
+            default_preset=_VP9_DEFAULT,
+            quality_name="CRF",
+            default_quality=32,
+            quality_range=(0, 63),
+            pixel_format="yuv420p",
+            mp4_tag="vp09",
+            starts_clean=vp9_starts_clean,
+            counts_frames=True,
+            clock=_no_clock,
+            options=_libvpx_vp9,
         ),
         Encoder(
             name="h264_nvenc",
@@ -237,7 +344,7 @@ ENCODERS: dict[str, Encoder] = {
             quality_range=(0, 51),
             pixel_format="yuv420p",
             mp4_tag="avc1",
-            starts_clean=_h264_starts_clean,
+            starts_clean=h264_starts_clean,
             counts_frames=True,
             clock=_h264_clock,
             options=_nvenc,

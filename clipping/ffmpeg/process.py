@@ -146,6 +146,8 @@ def _start(argv: Sequence[str], what: str) -> subprocess.Popen[bytes]:
             stderr=subprocess.PIPE,
             bufsize=0,
             process_group=0,
+            # SVT-AV1 would tell its settings, past the log.
+            env={**os.environ, "SVT_LOG": "1"},
             preexec_fn=die_with_parent,  # noqa: PLW1509  a single system call, loaded before
         )
     except FileNotFoundError:

@@ -167,11 +167,13 @@ def write_clip(
     time_line: TimeLine,
     sound: Sound | None,
     path: Path,
+    tag: str,
 ) -> bool:
     """Write `clip` to `path`; whether there is sound in it.
 
     next_pts: PTS of the source frame after the clip's last; time_line: of the frames it is to
-    hold. Raises VerificationError if the packets cut out hold other frames.
+    hold; tag: the sample entry of its pictures. Raises VerificationError if the packets cut out
+    hold other frames.
     """
     parts = _parts(clip, holding, next_pts)
     pts = [p for part in parts for p in part.encoded.pts[part.first : part.stop]]
@@ -194,8 +196,10 @@ def write_clip(
         "movie_timescale": str(movie_scale),
     }
     with av.open(str(path), "w", format="mp4", options=options) as output:
-        picture = output.add_stream_from_template(parts[0].encoded.stream)
+        # Opaque: of some codecs (AV1) PyAV has the decoder alone, which is all that it looks for.
+        picture = output.add_stream_from_template(parts[0].encoded.stream, opaque=True)
         picture.time_base = Fraction(1, scale)
+        picture.codec_context.codec_tag = tag
         heard = packets_within(sound, *time_line.seconds) if sound else []
         voice: Any = None
         if sound and heard:

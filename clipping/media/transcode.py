@@ -245,7 +245,9 @@ class _Work:
         """
         try:
             with self._sound_of(time_line) as sound:
-                has_sound = write_clip(clip, next_pts, holding, time_line, sound, path)
+                has_sound = write_clip(
+                    clip, next_pts, holding, time_line, sound, path, self.job.encoder.mp4_tag
+                )
             return sound if has_sound else None
         except (av.error.FFmpegError, OSError) as error:
             if error.errno == errno.ENOSPC:

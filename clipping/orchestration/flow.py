@@ -105,7 +105,8 @@ def clip_flow(
         ended_early = error
     state = _ended(run.tally, config, view, ended_early)
     log.add(f"Ended as {state.type.value.lower()}: {state.message}")
-    log.write(open_output(config.output))
+    if run.had_work or not state.is_completed():
+        log.write(open_output(config.output))  # a run that changes nothing leaves no trace
     return state
 
 

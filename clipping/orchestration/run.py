@@ -50,7 +50,8 @@ __all__ = ["ClipRun"]
 class ClipRun:
     """One run over a set of inputs; `run` does it all.
 
-    view: where progress is shown; log: what is kept of it in the output.
+    view: where progress is shown; log: what is kept of it in the output. had_work: whether there
+    were videos to open.
     """
 
     config: RunConfig
@@ -59,6 +60,7 @@ class ClipRun:
     view: View
     log: RunLog
     tally: Tally = field(default_factory=Tally)
+    had_work: bool = False
 
     def run(self) -> None:
         """Do it. Raises UsageError for settings that cannot work, before anything is done.
@@ -70,7 +72,7 @@ class ClipRun:
         try:
             self._run()
         except BaseException as error:  # Ctrl-C as well
-            self.log.add(f"Ended early: {error or type(error).__name__}")
+            self.log.add(f"Ended early: {str(error) or type(error).__name__}")
             self.log.write(open_output(self.config.output))
             raise
         finally:
@@ -88,6 +90,7 @@ class ClipRun:
             ):
                 tracker = Tracker(self.config, work.earlier, self.tally, manifest)
                 waiting = tracker.sort_out(work.found)
+                self.had_work = bool(waiting)
                 if waiting:
                     stack.enter_context(known_to_the_next(output, name))
                     # Known before anything is spent: no ffmpeg, no encoder, no node that fits.

@@ -175,6 +175,10 @@ class Tracker:
                 f"{key}: its header gives no bit rate; {video.bit_rate} bit/s, from the size of"
                 " its video packets and its duration, is aimed at"
             )
+        if recipe.audio != "none" and not source.sound_for(recipe.sound_wish)[1]:
+            self.tally.add_warning(
+                f"{key}: it has no audio track {recipe.audio_track}; clips get its default one"
+            )
         clips = self.tally.add_planned(clip for chunk in chunks for clip in chunk.clips)
         self._underway[key] = _Underway(source, len(chunks), clips, len(chunks))
         waiting: list[Waiting] = []

@@ -87,6 +87,8 @@ EXPLAINED: dict[tuple[str, str], tuple[str, frozenset[str]]] = {
     ("torchcodec, approximate", "frames in any order"): ("1", frozenset({VFR})),
     ("torchcodec, approximate", "frames by time"): ("1", frozenset({VFR})),
     ("decord", "duration"): ("3", frozenset({VFR})),
+    ("OpenCV", "every frame in order"): ("1", frozenset({VFR})),
+    ("OpenCV", "frames in any order"): ("1", frozenset({VFR})),
     ("OpenCV", "frames by time"): ("1", frozenset({VFR})),
     ("imageio", "every frame in order"): ("1", frozenset({VFR})),
     ("imageio", "last frame"): ("1", frozenset({VFR})),

@@ -13,6 +13,7 @@ from clipping.config.recipe import Recipe
 from clipping.config.run_config import RunConfig
 from clipping.errors import FailureKind, FfmpegError
 from clipping.ffmpeg import process
+from clipping.ffmpeg.encoders import cpu_encoders
 from clipping.models import Chunk, ClipStatus
 from clipping.plan import segments
 from clipping.run import chunk as chunk_module
@@ -48,10 +49,15 @@ def made(chunk: Chunk, out: Path, cpus: int, encoder: str = "") -> dict[int, str
     return {c.clip.number: c.sha256 or c.status for c in record.clips}
 
 
-@pytest.mark.parametrize(("gop", "least", "threads"), [(25, 4, 1), (9999, 1, 4)])
-@pytest.mark.parametrize("encoder", ["libx264", "libopenh264"])
+@pytest.mark.parametrize(
+    ("encoder", "gop", "least", "threads"),
+    [
+        *((encoder, 25, 4, 1) for encoder in cpu_encoders()),
+        *((encoder, 9999, 1, 4) for encoder in ("libx264", "libopenh264", "libx265")),
+    ],
+)
 def test_the_bytes_do_not_depend_on_the_cpus(
-    tmp_path: Path, gop: int, least: int, threads: int, encoder: str
+    tmp_path: Path, encoder: str, gop: int, least: int, threads: int
 ) -> None:
     """One, two or three: the same segments, with the same threads, only more of them at once."""
     chunk = chunk_of(tmp_path, gop)

@@ -62,6 +62,7 @@ def test_the_whole_encode_command(video: VideoFacts) -> None:
         "-map", "0:0", "-an", "-sn", "-dn", "-map_metadata", "-1", "-vf", select,
         "-c:v", "libx264", "-preset", "fast", "-crf", "21.5",
         "-forced-idr", "1", "-flags", "+cgop", "-g", "250", "-threads", "2",
+        "-tag:v", "avc1",
         "-bsf:v", "h264_metadata=tick_rate=50/1",
         "-fps_mode", "passthrough", "-enc_time_base", "demux",
         "-force_key_frames", "0.580000,0.780000", "-video_track_timescale", "16000",

@@ -35,9 +35,12 @@ def test_bit_rates_fit_the_picture() -> None:
 def test_every_encoder_tells_the_rate(name: str, rate: Fraction) -> None:
     """By a filter of its codec, in numbers that ffmpeg reads as whole ones of 32 bits."""
     row = ENCODERS[name]
+    if name == "libvpx-vp9":  # whose headers hold no rate
+        assert row.clock(rate) == "null"
+        return
     filtered, _, value = row.clock(rate).partition("=tick_rate=")
     assert filtered == f"{row.codec}_metadata"
     ticks, units = map(int, value.split("/"))
     assert 0 < min(ticks, units) <= max(ticks, units) < 2**31
-    if rate.denominator == 1001:
-        assert Fraction(ticks, 2 * units) == rate
+    if rate.denominator == 1001:  # H.264 counts fields
+        assert Fraction(ticks, (2 if row.codec == "h264" else 1) * units) == rate
