@@ -61,7 +61,7 @@ class SoundSettings(BaseModel):
         default="",
         pattern=r"^([A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*|[1-9][0-9]?)?$",
         title="Audio: track",
-        description="Which audio track: a language as the file tells it (eng), or a number from 1;"
+        description="Which audio track: a language (eng, en), or a number from 1;"
         " empty takes the default one, or the first. A video without such a track gets that one"
         " too, and its clips' records say so.",
     )

@@ -134,7 +134,11 @@ SOURCE_COLUMNS: tuple[Column, ...] = (
     Column("fps", "float64", "Average frame rate."),
     Column("duration_s", "float64", "Seconds from its first frame to its last one's end."),
     Column("frames", "int64", "Its frames, counted."),
-    Column("audio_codec", "string", "Codec of its first track of sound; null if it has none."),
+    Column(
+        "audio_codec",
+        "string",
+        "Codec of its default track of sound, or the first; null if none.",
+    ),
     Column("audio_sample_rate", "int64", "Sample rate of that track in Hz."),
     Column("audio_channels", "int64", "Channels of that track."),
     Column("source_bytes", "int64", "Size of the video's own file; null if it was not opened."),

@@ -275,6 +275,16 @@ class Stretch(Value):
         return (self.end_pts - self.first_pts) * self.time_base
 
 
+def _language(tag: str) -> str:
+    """The language that a tag names: `de` for `ger`, `deu`, `de` and `de-AT` (ISO 639, BCP 47)."""
+    import langcodes  # is seldom needed
+
+    try:
+        return langcodes.Language.get(tag).language or tag.lower()
+    except ValueError:  # no tag at all: files say what they like
+        return tag.lower()
+
+
 class Source(Value):
     """One input video that can be clipped.
 
@@ -296,8 +306,8 @@ class Source(Value):
             number = int(wish.track) - 1
             found = self.audio[number : number + 1]
         else:
-            language = wish.track.lower()
-            found = tuple(t for t in self.audio if (t.language or "").lower() == language)
+            language = _language(wish.track)
+            found = tuple(t for t in self.audio if t.language and _language(t.language) == language)
         return (found[0], True) if found else (self.sound, False)
 
     @property
