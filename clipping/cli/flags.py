@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 import shutil
 import textwrap
 from collections.abc import Iterable, Sequence
@@ -23,6 +24,8 @@ from clipping.wording import did_you_mean
 
 __all__ = ["flag", "parse"]
 
+_IN_FRAMES = {"clip_len_s": "frames", "clip_stride_s": "frame_stride"}
+_FRAMES = re.compile(r"\s*(\d{1,9})\s*f(?:rames?)?\s*", re.IGNORECASE)
 _CALLED = {"as_json": "--json"}
 _SHORT = {"input": "-i", "output": "-o"}
 # What `--help` alone shows, besides input and output.
@@ -176,10 +179,15 @@ def parse(argv: Sequence[str], program: str = "clip-videos") -> Settings:
         flags["input"] = [*flags.get("input", []), *videos]
     for name, value in flags.items():
         _require_choice(name, value)
-    origins = {name: flag(name) for name in flags}
     in_file = read_config_file(file) if file else {}
-    origins = {**{name: f"{file}: {name}" for name in in_file}, **origins}
-    return load(origins, **{**in_file, **flags})
+    origins = {name: f"{file}: {name}" for name in in_file} | {name: flag(name) for name in flags}
+    values = {**in_file, **flags}
+    for length, frames in _IN_FRAMES.items():
+        # 250f: a length for which there is another setting.
+        if found := _FRAMES.fullmatch(str(values.get(length, ""))):
+            values[frames], origins[frames] = found[1], origins[length]
+            del values[length]
+    return load(origins, **values)
 
 
 def _spelled(argv: Sequence[str], known: set[str]) -> list[str]:

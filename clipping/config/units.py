@@ -33,7 +33,7 @@ def as_seconds(value: Any) -> Any:
         if minutes < 60 and seconds < 60:
             return float(hours * 3600 + minutes * 60 + seconds)
     if _FRAMES.fullmatch(text):
-        raise ValueError("give seconds (10, 10s, 00:00:10): frames last differently in each video")
+        raise ValueError("give seconds (10, 10s, 00:00:10); of frames, `frames` is the setting")
     return text
 
 

@@ -191,13 +191,35 @@ def test_times_as_people_write_them(text: str, seconds: float) -> None:
     assert Recipe.model_validate({"clip_len_s": text, "clip_stride_s": "60"}).clip_len_s == seconds
 
 
-@pytest.mark.parametrize("text", ["250f", "250 frames", "10x", "1:60", "1:2:3:4", "s", ""])
+def test_lengths_in_frames() -> None:
+    """As the settings that are made for them; both, or the length alone."""
+    settings = parse(["--clip-len-s", "81f", "--clip-stride-s=40 frames"])
+    assert (settings.frames, settings.frame_stride, settings.clip_len_s) == (81, 40, 10)
+    settings = parse(["--clip-len-s", "81F", "--clip-stride-s", "3s"])
+    assert (settings.frames, settings.frame_stride, settings.clip_stride_s) == (81, 0, 3)
+
+
+@pytest.mark.parametrize("text", ["10x", "1:60", "1:2:3:4", "s", ""])
 def test_what_is_no_time_is_told(text: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """With the flag; of frames it is said why they are none."""
+    """With the flag."""
     assert main(["--clip-len-s", text]) == 2
-    error = capsys.readouterr().err
-    assert error.startswith("clip-videos: --clip-len-s: ")
-    assert ("frames last differently" in error) == ("f" in text)
+    assert capsys.readouterr().err.startswith("clip-videos: --clip-len-s: ")
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (["--clip-stride-s", "9f"], "--clip-stride-s needs frames"),
+        (["--node-wait-s", "9f"], "--node-wait-s: give seconds (10, 10s, 00:00:10); of frames"),
+        (["--clip-len-s", "0f", "--clip-stride-s", "5f"], "needs frames"),
+    ],
+)
+def test_frames_where_there_are_none_are_told(
+    flags: list[str], words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With the flag that they stand in."""
+    assert main(flags) == 2
+    assert words in capsys.readouterr().err
 
 
 def test_help_is_short_unless_all_is_asked_for(
