@@ -45,6 +45,7 @@ class Blocks:
         self._fetch = fetch
         self._kept: OrderedDict[int, bytes] = OrderedDict()
         self._lock = threading.Lock()
+        self._underway: dict[int, threading.Event] = {}  # set when the block is there, or failed
 
     def read(self, start: int, end: int, ahead: int = 1) -> bytes:
         """Bytes from `start` on, at most up to `end` and to the end of one block.
@@ -55,26 +56,47 @@ class Blocks:
         if start >= min(end, self.size):
             return b""
         number, offset = divmod(start, _BLOCK_BYTES)
-        with self._lock:
-            block = self._kept.get(number)
-            if block is not None:
-                self._kept.move_to_end(number)
-        if block is None:
-            block = self._fetch_blocks(number, ahead)
-        return block[offset : offset + end - start]
+        return self._block(number, ahead)[offset : offset + end - start]
 
-    def _fetch_blocks(self, first: int, ahead: int) -> bytes:
+    def _block(self, number: int, ahead: int) -> bytes:
+        while True:
+            with self._lock:
+                block = self._kept.get(number)
+                if block is not None:
+                    self._kept.move_to_end(number)
+                    return block
+                underway = self._underway.get(number)
+                if underway is None:
+                    arrived, count = threading.Event(), self._missing(number, ahead)
+                    self._underway.update(dict.fromkeys(range(number, number + count), arrived))
+                    break
+            underway.wait()  # another thread fetches it; if that fails, this one tries itself
+        return self._fetch_blocks(number, count, arrived)
+
+    def _missing(self, first: int, ahead: int) -> int:
+        """How many blocks from `first` on, at most `ahead`, nobody has or is fetching."""
+        for number in range(first + 1, first + ahead):
+            if number in self._kept or number in self._underway:
+                return number - first
+        return ahead
+
+    def _fetch_blocks(self, first: int, count: int, arrived: threading.Event) -> bytes:
         start = first * _BLOCK_BYTES
+        content = b""
         try:
-            content = self._fetch(start, min(self.size, start + ahead * _BLOCK_BYTES))
+            content = self._fetch(start, min(self.size, start + count * _BLOCK_BYTES))
         except ClippingError as error:
             self.failure = error
             raise
-        with self._lock:
-            for at in range(0, len(content), _BLOCK_BYTES):
-                self._kept[first + at // _BLOCK_BYTES] = content[at : at + _BLOCK_BYTES]
-            while len(self._kept) > _BLOCKS_KEPT:
-                self._kept.popitem(last=False)
+        finally:
+            with self._lock:
+                for at in range(0, len(content), _BLOCK_BYTES):
+                    self._kept[first + at // _BLOCK_BYTES] = content[at : at + _BLOCK_BYTES]
+                while len(self._kept) > _BLOCKS_KEPT:
+                    self._kept.popitem(last=False)
+                for number in range(first, first + count):
+                    del self._underway[number]
+            arrived.set()
         return content[:_BLOCK_BYTES]
 
     def read_all(self, start: int, end: int) -> bytes:
@@ -84,14 +106,14 @@ class Blocks:
     def stream(self, start: int, end: int) -> Iterator[bytes]:
         """Bytes from `start` up to `end`, in pieces; requests grow as the reading goes on.
 
-        Whoever jumps about in a file pays for a small block each time, whoever reads on gets
-        large ones.
+        A request asks for at most as much again as was read so far: whoever jumps about in a file
+        pays for a small block each time, whoever reads on gets large ones.
         """
         ahead = 1
         while part := self.read(start, end, ahead):
             yield part
             start += len(part)
-            ahead = min(_MOST_AHEAD, ahead * 2)
+            ahead = min(_MOST_AHEAD, ahead + 1)
 
 
 @dataclass(frozen=True, slots=True)
