@@ -100,7 +100,7 @@ def _encoded(
 ) -> Figures:
     name, preset, quality = choice
     recipe = Recipe(encoder=name, preset=preset, quality=quality)  # type: ignore[arg-type]
-    rate = recipe.rate(video, video.width, video.height)
+    rate = recipe.rate(video, video.width, video.height, video.frame_rate)
     out = folder / "out.mp4"
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     _run(

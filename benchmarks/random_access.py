@@ -83,8 +83,8 @@ def encode(path: Path, seconds: float, gop: str, clip: Path) -> None:
         raise SystemExit(f"{path}: cannot be read")
     recipe, video = Recipe(gop=gop), source.video
     start = max(0.0, (float(video.duration) - seconds) / 2)
-    rate = recipe.rate(video, video.width, video.height)
-    coded = DEFAULT.options(None, rate, recipe.gop_for(video), 1)
+    rate = recipe.rate(video, video.width, video.height, video.frame_rate)
+    coded = DEFAULT.options(None, rate, recipe.gop_for(video.exact_rate), 1)
     subprocess.run(
         [
             *[FFMPEG, "-hide_banner", "-loglevel", "error", "-y", "-ss", f"{start}"],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from fractions import Fraction
 from typing import Annotated, Self
 
 from pydantic import AfterValidator, BaseModel, Field, model_validator
@@ -142,10 +143,18 @@ class EncoderSettings(BaseModel):
         """The preset that was given, if `row` is what it was given for; else its default."""
         return self.preset if row.name == self.encoder else None
 
-    def rate(self, video: VideoFacts, width: int, height: int, row: Encoder | None = None) -> Rate:
+    def rate(
+        self,
+        video: VideoFacts,
+        width: int,
+        height: int,
+        frame_rate: float,
+        row: Encoder | None = None,
+    ) -> Rate:
         """What `row` is to spend on a source's picture of `width` x `height` pixels.
 
-        row: what encodes, where that is not the only encoder that the recipe names.
+        frame_rate: frames per second to encode; row: what encodes, where that is not the only
+        encoder that the recipe names.
         """
         row = row or candidates(self.encoder)[0]
         if self.use_input_bit_rate:
@@ -153,7 +162,7 @@ class EncoderSettings(BaseModel):
         quality = row.default_quality if self.quality is None else self.quality
         if row.has_constant_quality:
             return Rate(quality=quality)
-        return Rate(bit_rate=bit_rate_for(width, height, video.frame_rate, quality))
+        return Rate(bit_rate=bit_rate_for(width, height, frame_rate, quality))
 
     def trial_rate(self, row: Encoder) -> Rate:
         """What to tell `row` in a test encode."""
@@ -164,10 +173,10 @@ class EncoderSettings(BaseModel):
             return Rate(quality=quality)
         return Rate(bit_rate=bit_rate_for(256, 256, 30, quality))
 
-    def gop_for(self, video: VideoFacts) -> Gop:
-        """How far keyframes of a source's clips may lie apart."""
+    def gop_for(self, frame_rate: Fraction) -> Gop:
+        """How far keyframes may lie apart in clips of `frame_rate` frames per second, exactly."""
         frames = exact(self.gop.removesuffix("s"))
         if self.gop.endswith("s"):
-            frames *= video.exact_rate
+            frames *= frame_rate
         longest = min(max(1, round(frames)), _LONGEST_GOP)
-        return Gop(longest, b_frames=self.b_frames, rate=video.exact_rate)
+        return Gop(longest, b_frames=self.b_frames, rate=frame_rate)

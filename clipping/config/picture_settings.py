@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Self
+from fractions import Fraction
+from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator, BaseModel, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, model_validator
 
 from clipping.plan.picture_size import Fit, SizeRule
 
@@ -14,6 +15,10 @@ __all__ = ["PictureSettings"]
 _LARGEST = 16_384  # pixels
 _SHORT_SIDE = re.compile(r"(\d{1,5})p")
 _BOX = re.compile(r"(\d{1,5})[x×](\d{1,5})")
+
+
+def _as_text(value: Any) -> Any:
+    return str(value) if isinstance(value, int | float) else value
 
 
 def _known_size(text: str) -> str:
@@ -38,9 +43,41 @@ def _box(text: str) -> tuple[int, int] | None:
     return (int(found[1]), int(found[2])) if found else None
 
 
-class PictureSettings(BaseModel):
-    """What becomes of the picture."""
+_RATE = re.compile(r"(\d{1,6})(?:/(\d{1,5})|\.(\d{1,3}))?")
+_RATES = Fraction(1, 60), Fraction(240)
+# What decimals mean: those of television are 1000/1001 of a whole number.
+_TELEVISION = {
+    text: Fraction(whole * 1000, 1001)
+    for text, whole in (
+        *(("23.976", 24), ("23.98", 24), ("29.97", 30), ("47.952", 48), ("47.95", 48)),
+        *(("59.94", 60), ("119.88", 120)),
+    )
+}
 
+
+def _known_rate(text: str) -> str:
+    given = text.strip().lower().removesuffix("fps").strip()
+    if not given:
+        return ""
+    found = _RATE.fullmatch(given)
+    rate = _TELEVISION.get(given)
+    if found and rate is None and found[2] != "0":
+        rate = Fraction(given)
+    if rate is None or not _RATES[0] <= rate <= _RATES[1]:
+        raise ValueError("give frames per second, up to 240: 24, 12.5 or 30000/1001")
+    return str(rate)
+
+
+class PictureSettings(BaseModel):
+    """What becomes of the picture, and when it is shown."""
+
+    fps: Annotated[str, BeforeValidator(_as_text), AfterValidator(_known_rate)] = Field(
+        default="",
+        title="Frames per second (24, 30000/1001)",
+        description="A constant frame rate: each frame shows what the source presents at its time,"
+        " so that frames are dropped or repeated; empty keeps the source's frames and their times."
+        " 23.976, 29.97 and 59.94 mean 24000/1001, 30000/1001 and 60000/1001.",
+    )
     size: Annotated[str, AfterValidator(_known_size)] = Field(
         default="",
         title="Size (720p, 1280x720)",
@@ -94,6 +131,11 @@ class PictureSettings(BaseModel):
             if side % self.size_multiple:
                 raise ValueError(f"size {self.size}: {side} is no multiple of {self.size_multiple}")
         return self
+
+    @property
+    def constant_rate(self) -> Fraction | None:
+        """Frames per second that are asked for; None for the source's own frames."""
+        return Fraction(self.fps) if self.fps else None
 
     @property
     def size_rule(self) -> SizeRule:

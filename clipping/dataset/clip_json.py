@@ -50,9 +50,17 @@ def clip_json(source: Source, record: ClipRecord, recipe_digest: str, ffmpeg_ver
         "end_pts": clip.end_pts,
         "frame_rate": None if record.frame_rate is None else str(record.frame_rate),
         "on_grid": record.on_grid,
+        **(
+            {}
+            if clip.clock is None
+            else {
+                "dropped_frames": record.dropped_frames,
+                "repeated_frames": record.repeated_frames,
+            }
+        ),
         **({} if clip.stretch is None else {"stretch": clip.stretch}),
         "damaged_frames": record.damaged_frames,
-        "time_base": str(video.time_base),
+        "time_base": str(clip.clock.time_base if clip.clock else video.time_base),
         "codec_source": video.codec,
         "duration_source": float(video.duration),
         "recipe_digest": recipe_digest,

@@ -69,7 +69,12 @@ MANIFEST_COLUMNS: tuple[Column, ...] = (
     ),
     Column("start_s", "float64", "Start of the span in seconds; 0 is the video's first frame."),
     Column("end_s", "float64", "End of the span in seconds, not part of it."),
-    Column("start_frame", "int64", "Number of its first frame in the video, from 0."),
+    Column(
+        "start_frame",
+        "int64",
+        "Number of its first frame in the video, from 0. With fps, frames and PTS are counted at"
+        " that rate, from the video's first frame on.",
+    ),
     Column("end_frame", "int64", "Number of the frame after its last one."),
     Column("start_pts", "int64", "Presentation time of the first frame it holds, in time_base."),
     Column("end_pts", "int64", "Where the display of its last frame ends, in time_base."),
@@ -93,6 +98,16 @@ MANIFEST_COLUMNS: tuple[Column, ...] = (
         "on_grid",
         "bool_",
         "Whether its times are those of the video's constant rate, not its rounded PTS.",
+    ),
+    Column(
+        "dropped_frames",
+        "int64",
+        "With fps, how many frames of the video fall into the clip and are not shown; else null.",
+    ),
+    Column(
+        "repeated_frames",
+        "int64",
+        "With fps, how many frames of the clip show the same as the one before; else null.",
     ),
     Column("width", "int64", "Width of the clip's picture in pixels; 0 without a file."),
     Column("height", "int64", "Height of the clip's picture in pixels; 0 without a file."),
@@ -200,6 +215,7 @@ def clip_row(record: ClipRecord, origin: Origin, digest: str) -> dict[str, Any]:
     start, end = span_seconds(clip.span)
     seconds = None if base is None else record.seconds(base)
     is_written = record.status is ClipStatus.WRITTEN
+    unit = clip.clock.time_base if clip.clock else base
     return {
         "clip": clip.id,
         "source": origin.key,
@@ -220,15 +236,17 @@ def clip_row(record: ClipRecord, origin: Origin, digest: str) -> dict[str, Any]:
         "end_frame": clip.end_frame,
         "start_pts": record.start_pts,
         "end_pts": clip.end_pts,
-        "time_base": None if base is None else str(base),
-        "start_pts_s": None if base is None else float(record.start_pts * base),
-        "end_pts_s": None if base is None else float(clip.end_pts * base),
+        "time_base": None if unit is None else str(unit),
+        "start_pts_s": None if base is None else float(clip.seconds_at(record.start_pts, base)),
+        "end_pts_s": None if base is None else float(clip.seconds_at(clip.end_pts, base)),
         "duration_s": None if seconds is None else float(seconds),
         "frames": record.frames,
         "damaged_frames": record.damaged_frames,
         "fps": float(record.frames / seconds) if seconds and record.frames else None,
         "frame_rate": None if record.frame_rate is None else str(record.frame_rate),
         "on_grid": record.on_grid,
+        "dropped_frames": record.dropped_frames,
+        "repeated_frames": record.repeated_frames,
         "width": record.width,
         "height": record.height,
         "video_codec": record.video_codec,

@@ -66,7 +66,10 @@ def chunk_json(record: ChunkRecord, source: Source) -> str:
     """
     written = [clip for clip in record.clips if clip.status is ClipStatus.WRITTEN]
     base = source.video.time_base
-    lengths = [float((r.clip.end_pts - r.start_pts) * base) for r in written]
+    lengths = [
+        float(r.clip.seconds_at(r.clip.end_pts, base) - r.clip.seconds_at(r.start_pts, base))
+        for r in written
+    ]
     ids = [r.clip.id for r in written]
     theirs: dict[str, Any] = {
         "video": source.file.uri,

@@ -14,7 +14,7 @@ from math import floor
 
 from clipping.ffmpeg.encoders import Encoder, Gop, Rate
 from clipping.ffmpeg.filters import Picture
-from clipping.models import VideoFacts
+from clipping.models import FrameClock, VideoFacts
 from clipping.plan.segments import Segment
 from clipping.plan.time_line import timescale
 
@@ -44,6 +44,9 @@ _QUIET = ["-hide_banner", "-nostdin", "-y", "-nostats"]
 _LOOSE_SEEK_MARGIN = Fraction(2)
 
 
+# Steps of a rounded constant rate are counted in so many parts of a step, which is far finer than
+# what a timestamp may be off.
+_FINER = 64
 # Where a source's pictures or sound begin late, how long to look for them: in microseconds, and in
 # bytes, which are kept in memory. By default FFmpeg gives up after 5 MB.
 PATIENCE = {"analyzeduration": "600000000", "probesize": "268435456"}
@@ -97,13 +100,48 @@ def _selection(segment: Segment, *, in_order: bool) -> list[str]:
 
     in_order: whether no frame of it comes after one from beyond its end, so that there is the end.
     """
-    first, last = segment.ranges[0][0], segment.ranges[-1][1]
+    ranges = segment.source_ranges
+    first, last = ranges[0][0], ranges[-1][1]
     ascending = "(isnan(prev_selected_pts)+gt(pts,prev_selected_pts))"
     inside = ""
-    if len(segment.ranges) > 1 or not in_order:
-        inside = f"({'+'.join(f'gte(pts,{a})*lt(pts,{b})' for a, b in segment.ranges)})*"
+    if len(ranges) > 1 or not in_order:
+        inside = f"({_within(ranges)})*"
     trim = [f"trim=start_pts={first}:end_pts={last}"] if in_order else []
     return [*trim, f"select='{inside}{ascending}'"]
+
+
+def _within(ranges: Sequence[tuple[int, int]]) -> str:
+    return "+".join(f"gte(pts,{a})*lt(pts,{b})" for a, b in ranges)
+
+
+def _resampled(segment: Segment, video: VideoFacts, clock: FrameClock) -> tuple[str, list[str]]:
+    """The filters that set the source's times for `fps`, and those that make a segment's frames.
+
+    `fps` computes in the time base that it is given, and is exact if its time 0 is one of the
+    clock's frames: the last such that is a whole number of ticks, at the segment's first frame or
+    before it. A frame is held to the segment's end, whether or not another one follows.
+    """
+    base, snap = video.time_base, ""
+    if video.grid and video.grid.off_by:
+        # Rounded times are brought back to the steps that they are roundings of.
+        base = 1 / (video.grid.rate * _FINER)
+        snap = f"settb={base.numerator}/{base.denominator},"
+        nearest = f"(PTS-{round(clock.zero / base)}+{_FINER // 2})/{_FINER}"
+        first = f"{_FINER}*floor({nearest})"
+    else:
+        first = f"PTS-({int(clock.zero / base)})"
+    per_frame = 1 / (clock.rate * base)
+    origin = segment.pts[0] - segment.pts[0] % per_frame.denominator
+    rate, count = clock.rate, segment.pts[-1] - origin + 1
+    wanted = _within([(a - origin, b - origin) for a, b in segment.ranges])
+    timed = f"{snap}setpts='{first}-({int(origin * per_frame)})'"
+    made = [
+        f"fps=fps={rate.numerator}/{rate.denominator}:start_time=0:round=up",
+        f"tpad=stop=-1:stop_mode=clone,trim=end_frame={count}",
+        f"select='{wanted}'",
+        f"setpts=PTS-({segment.pts[0] - origin})",
+    ]
+    return timed, made
 
 
 def seek_target(keyframe: int | None, video: VideoFacts) -> Fraction | None:
@@ -134,19 +172,27 @@ def encode_command(
     gop: Gop,
     threads: int,
     output: str,
+    clock: FrameClock | None = None,
     from_start: bool = False,
     hwaccel: bool = False,
 ) -> list[str]:
     """Encode a segment's frames once, into one MP4 with an IDR at every clip boundary.
 
+    clock: of its frames, if they are not the source's own; `showinfo` then names those.
     hwaccel: decode on the GPU; the frames stay there if the picture is made there.
     """
-    origin = segment.pts[0]
-    chosen = _selection(segment, in_order=video.in_order)
-    chain = [*chosen, f"setpts=PTS-({origin})", *picture.filters]
+    origin, base = segment.pts[0], clock.time_base if clock else video.time_base
+    chain = _selection(segment, in_order=video.in_order)
+    if clock:
+        timed, made = _resampled(segment, video, clock)
+        early = picture.at_source_rate
+        chain += ["showinfo=checksum=0", timed, *picture.filters[:early]]
+        chain += [*made, *picture.filters[early:]]
+    else:
+        chain += [f"setpts=PTS-({origin})", *picture.filters]
     if picture.on_gpu and not encoder.on_gpu:
         chain += ["hwdownload", f"format={encoder.pixel_format}"]
-    boundaries = ",".join(_us((b - origin) * video.time_base) for b in segment.boundaries)
+    boundaries = ",".join(_us((b - origin) * base) for b in segment.boundaries)
     return [
         binary,
         *_QUIET,
@@ -166,10 +212,11 @@ def encode_command(
         *["-vf", ",".join(chain)],
         *["-c:v", encoder.name, *encoder.options(preset, rate, gop, threads)],
         *["-tag:v", encoder.mp4_tag],
-        *["-bsf:v", encoder.clock(video.exact_rate)],
-        *["-fps_mode", "passthrough", "-enc_time_base", "demux"],
+        *["-bsf:v", encoder.clock(gop.rate)],
+        *["-fps_mode", "passthrough"],
+        *["-enc_time_base", f"{base.numerator}:{base.denominator}" if clock else "demux"],
         *(["-force_key_frames", boundaries] if boundaries else []),
-        *["-video_track_timescale", str(timescale(video.time_base))],
+        *["-video_track_timescale", str(timescale(base))],
         *["-f", "mp4", output],
     ]
 

@@ -27,12 +27,14 @@ class Picture:
     """The picture to make of a source: its size in pixels, and the filters that make it.
 
     on_gpu: whether the filters take, and give, frames in a GPU's memory.
+    at_source_rate: how many of the filters, from the first on, need all of the source's frames.
     """
 
     width: int
     height: int
     filters: tuple[str, ...]
     on_gpu: bool = False
+    at_source_rate: int = 0
 
     @property
     def size(self) -> tuple[int, int]:
@@ -122,7 +124,8 @@ def cpu_picture(
         filters.append(f"scale={width}:{height}:flags=neighbor")
     elif (width, height) != (video.width, video.height):
         filters.append("crop=trunc(iw/2)*2:trunc(ih/2)*2:0:0")
-    return Picture(width, height, tuple(filters))
+    fields = sum(f.startswith("bwdif") for f in filters)
+    return Picture(width, height, tuple(filters), at_source_rate=fields)
 
 
 def _cut_and_padded(planned: PictureSize) -> list[str]:

@@ -62,7 +62,7 @@ def shaped_picture(
         filters += _recoloured(_colours(facts, tone_map), _colours(goal, tone_map))
     pixels = Fraction(1) if rule.square else goal.sample_aspect_ratio or Fraction(0)
     filters.append(f"setsar={pixels.numerator}/{pixels.denominator}:max={_EXACT}")
-    return Picture(width, height, tuple(filters))
+    return Picture(width, height, tuple(filters), at_source_rate=len(filters))
 
 
 def _upright(stored: PictureShape) -> tuple[str, ...]:

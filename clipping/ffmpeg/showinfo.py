@@ -5,11 +5,19 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
-__all__ = ["Decoded"]
+__all__ = ["IS_FRAME", "Decoded", "frame_pts"]
+
+IS_FRAME = "Parsed_showinfo"  # what stands in all lines of the filter, and in no other
 
 _FRAME = re.compile(r" n: *\d+ pts: *(-?\d+|NOPTS)")
 _WORD = re.compile(r"\b([a-z_]+): *([^ \]]+)")
 _ROTATION = re.compile(r"Display Matrix: rotation of (-?[\d.]+) degrees", re.IGNORECASE)
+
+
+def frame_pts(line: str) -> int | None:
+    """PTS of the frame that a line of the filter names; None if it names none."""
+    found = _FRAME.search(line)
+    return int(found[1]) if found and found[1] != "NOPTS" else None
 
 
 @dataclass(slots=True)
@@ -26,7 +34,7 @@ class Decoded:
 
     def read(self, line: str) -> None:
         """Take in one line of ffmpeg's log."""
-        if "Parsed_showinfo" not in line:
+        if IS_FRAME not in line:
             if (found := _ROTATION.search(line)) and not self.rotation:
                 self.rotation = round(float(found[1])) if abs(float(found[1])) <= 360 else 0
             return

@@ -20,7 +20,7 @@ from av.packet import Packet
 
 from clipping.errors import FailureKind, FfmpegError, VerificationError
 from clipping.media.audio import Sound, add_sound, packets_within
-from clipping.models import Clip, VideoFacts
+from clipping.models import Clip
 from clipping.plan.segments import Segment
 from clipping.plan.time_line import TimeLine, ticks_per_pts
 
@@ -36,7 +36,9 @@ class EncodedSegment:
     places: offset and size of each packet in the file.
     container: the file, open as long as clips are cut from it (opening decodes a frame); None
     if it holds no video.
-    damaged: PTS of the source's frames that are damaged.
+    given: PTS of the source's frames that came out of the decoder, if its frames are those of
+    another rate.
+    damaged: PTS of its frames that are damaged in the source.
     decoder: "cuda" if its frames were decoded on a GPU.
     """
 
@@ -50,13 +52,17 @@ class EncodedSegment:
     seconds: float = 0.0
     damaged: frozenset[int] = frozenset()
     decoder: str | None = None
+    given: tuple[int, ...] = ()
 
     @classmethod
     def read(
-        cls, segment: Segment, path: Path, video: VideoFacts, seconds: float = 0.0
+        cls, segment: Segment, path: Path, time_base: Fraction, seconds: float = 0.0
     ) -> EncodedSegment:
-        """Index the packets of a finished encode. Raises FfmpegError if it cannot be read."""
-        ticks = ticks_per_pts(video.time_base)
+        """Index the packets of a finished encode. Raises FfmpegError if it cannot be read.
+
+        time_base: of the segment's PTS.
+        """
+        ticks = ticks_per_pts(time_base)
         pts: list[int] = []
         keys: list[int] = []
         places: list[tuple[int, int]] = []
@@ -79,6 +85,11 @@ class EncodedSegment:
         return cls(
             segment, path, ticks, tuple(pts), frozenset(keys), tuple(places), container, seconds
         )  # fmt: skip
+
+    @property
+    def source_pts(self) -> tuple[int, ...]:
+        """PTS of the source's frames that came out of the decoder, in any order."""
+        return self.given if self.segment.decoded else self.pts
 
     @property
     def stream(self) -> Any:

@@ -47,7 +47,7 @@ class FrameCheck:
 def check_frames(
     job: Job, chunk: Chunk, segment: Segment, lost: Sequence[int], *, from_start: bool = False
 ) -> FrameCheck:
-    """Find the segment's damaged frames; the same in every run.
+    """Find which of the source's frames in a segment are damaged; the same in every run.
 
     lost: PTS of its frames that did not come out of the decoder; from_start: begin with the file.
     If the stretch cannot be decoded packet by packet, all its frames count as damaged. Raises
@@ -58,7 +58,7 @@ def check_frames(
     from_start |= video.is_edited
     target = None if from_start else seek_target(segment.seek, video)
     packets: list[CheckedPacket] = []
-    times = unpack(chunk.frame_pts)
+    times = unpack(chunk.source_frame_pts)
     # Some packets give no frame by design; then the frames' times were not read from packets.
     is_planned = times.__contains__ if video.index != "packets" else _is_timed
 
@@ -78,8 +78,8 @@ def check_frames(
     except FfmpegError as error:
         if not error.kind.is_clips_own:
             raise
-        return FrameCheck(frozenset(segment.pts))
-    damaged = damaged_frames(segment.pts, lost, packets, times, video.nominal_duration)
+        return FrameCheck(frozenset(segment.source_pts))
+    damaged = damaged_frames(segment.source_pts, lost, packets, times, video.nominal_duration)
     first = packets[0] if packets and target is not None else None
     begins_whole = first is None or not first.is_key or first.clean_from == first.pts
     return FrameCheck(damaged, begins_whole)
@@ -97,7 +97,7 @@ def _command(url: str, video: VideoFacts, segment: Segment, target: Fraction | N
         "edited": video.is_edited,
         "seek": None if target is None else floor(target / video.time_base),
         "start": segment.seek,
-        "stop": segment.ranges[-1][1] if video.in_order else _NO_END,
+        "stop": segment.source_ranges[-1][1] if video.in_order else _NO_END,
     }
     # -P: what lies beside the program is not for it to import.
     return [sys.executable, "-P", str(_PROGRAM), json.dumps(asked)]

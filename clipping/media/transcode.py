@@ -27,6 +27,7 @@ from clipping.media.preview import write_preview
 from clipping.media.probe import DOLBY_VISION_NOTE
 from clipping.models import Chunk, Clip, ClipRecord, ClipStatus, Failure, SoundWish
 from clipping.plan.frame_times import unpack
+from clipping.plan.resampled import ShownFrames
 from clipping.plan.segments import Segment
 from clipping.plan.shapes import by_shape, change_note
 from clipping.plan.time_line import TimeLine
@@ -181,6 +182,17 @@ class _Work:
         first = self.chunk.first_frame
         return unpack(self.chunk.frame_pts)[clip.start_frame - first : clip.end_frame - first]
 
+    def _shown(self, clip: Clip) -> Sequence[int]:
+        """PTS of the source's frames that a clip's frames show."""
+        frames = self._frames(clip)
+        return ShownFrames.of(self.chunk).shown(frames) if self.chunk.resampled else frames
+
+    def _left_out(self, clip: Clip) -> tuple[int | None, int | None]:
+        """How many source frames a clip does not show, and how many it repeats, at another rate."""
+        if not self.chunk.resampled:
+            return None, None
+        return ShownFrames.of(self.chunk).counts(self._frames(clip))
+
     def _cut(
         self,
         clip: Clip,
@@ -193,15 +205,15 @@ class _Work:
         job, video = self.job, self.chunk.source.video
         pts = unpack(self.chunk.frame_pts)
         beyond = clip.end_frame - self.chunk.first_frame
-        next_pts = pts[beyond] if beyond < len(pts) else video.end_pts
+        next_pts = pts[beyond] if beyond < len(pts) else pts[-1] + 1
         errors = [damage_note(clip, damage)] if damage else []
-        shown = (clip.start_pts, self._frames(clip)[-1] + 1)
-        repeated = sum(shown[0] <= p < shown[1] for p in unpack(self.chunk.repeated))
+        shown = self._shown(clip)
+        repeated = sum(shown[0] <= p <= shown[-1] for p in unpack(self.chunk.repeated))
         if repeated:
             errors.append(f"{count(repeated, 'frame')} with the timestamp of another left out")
         if video.is_dolby_vision_alone:
             errors.append(DOLBY_VISION_NOTE)
-        if note := change_note(self._frames(clip), video):
+        if note := change_note(shown, video):
             errors.append(note)
         if self.no_sound:
             errors.append(self.no_sound)
@@ -211,6 +223,7 @@ class _Work:
         self.method.prove(path, clip, time_line)
         spent = sum(m.seconds * _shared(clip, m.segment) / m.segment.frame_count for m in holding)
         width, height = self.method.size_of(clip)
+        dropped, again = self._left_out(clip)
         return ClipRecord(
             clip=clip,
             status=ClipStatus.WRITTEN,
@@ -223,6 +236,8 @@ class _Work:
             duration=time_line.duration,
             frame_rate=time_line.frame_rate,
             on_grid=time_line.on_grid,
+            dropped_frames=dropped,
+            repeated_frames=again,
             video_codec=job.encoder.codec,
             encoder=job.encoder.name,
             decoder="cuda" if all(m.decoder == "cuda" for m in holding) else None,

@@ -21,8 +21,10 @@ __all__ = [
     "Clip",
     "ClipRecord",
     "ClipStatus",
+    "FrameClock",
     "ProbedSource",
     "ProbedStretch",
+    "Resampled",
     "SourceRecord",
     "SourceStatus",
     "Span",
@@ -36,6 +38,23 @@ class Span(Value):
     end: Fraction
 
 
+class FrameClock(Value):
+    """What frame numbers and PTS count where a source gets another frame rate.
+
+    Frame k, whose PTS is k, shows what the source presents at `zero` + k / `rate`.
+    rate: frames per second; zero: when the source's first frame is shown, in seconds of the
+    source's own clock.
+    """
+
+    rate: Fraction
+    zero: Fraction
+
+    @property
+    def time_base(self) -> Fraction:
+        """Seconds in one unit of PTS."""
+        return 1 / self.rate
+
+
 class Clip(Value):
     """A span with an id and the frames that lie in it.
 
@@ -45,6 +64,8 @@ class Clip(Value):
     then the first one's, and `span` goes to the end of the last one.
     stretch: number of the recording that it lies in, by whose clock its PTS are, if there are
     several in the file.
+    clock: what its frames and PTS count, if the frame rate is not the source's; shown_pts: PTS of
+    the source's frame that is shown first then.
     """
 
     id: str
@@ -56,11 +77,34 @@ class Clip(Value):
     start_pts: int
     end_pts: int
     stretch: int | None = Field(default=None, exclude_if=lambda number: number is None)
+    clock: FrameClock | None = Field(default=None, exclude_if=lambda clock: clock is None)
+    shown_pts: int | None = Field(default=None, exclude_if=lambda pts: pts is None)
 
     @property
     def frame_count(self) -> int:
-        """How many source frames lie in the span."""
+        """How many frames lie in the span."""
         return self.end_frame - self.start_frame
+
+    @property
+    def source_pts(self) -> int:
+        """PTS of the source's frame that it shows first."""
+        return self.start_pts if self.shown_pts is None else self.shown_pts
+
+    def seconds_at(self, pts: int, time_base: Fraction) -> Fraction:
+        """When `pts` is, in seconds of the source's own clock; time_base: of the source."""
+        return self.clock.zero + pts / self.clock.rate if self.clock else pts * time_base
+
+
+class Resampled(Value):
+    """The source's own frames behind a chunk whose frame rate is not the source's.
+
+    frame_pts: packed PTS of the frames from the one that is shown first on, and one frame beyond,
+    if there is one; keyframes: packed PTS, the last one before the first frame included.
+    """
+
+    clock: FrameClock
+    frame_pts: str
+    keyframes: str
 
 
 class Chunk(Value):
@@ -73,6 +117,9 @@ class Chunk(Value):
     repeated: packed PTS of the frames that are left out, since one with that PTS is there.
     stretch: the recording that it lies in, if there are several in the file; `source` is then that
     of the recording, and PTS are by its clock.
+    resampled: the source's frames, if the frame rate is not the source's. `frame_pts` and
+    `keyframes` are then by the clock of its clips, and a keyframe stands at the first frame that
+    needs nothing before it.
     """
 
     source: Source
@@ -83,6 +130,23 @@ class Chunk(Value):
     keyframes: str
     repeated: str = ""
     stretch: Stretch | None = Field(default=None, exclude_if=lambda stretch: stretch is None)
+    resampled: Resampled | None = Field(default=None, exclude_if=lambda found: found is None)
+
+    @property
+    def source_frame_pts(self) -> str:
+        """Packed PTS of the source's own frames in it."""
+        return self.resampled.frame_pts if self.resampled else self.frame_pts
+
+    @property
+    def time_base(self) -> Fraction:
+        """Seconds in one unit of its frames' PTS."""
+        clock = self.resampled and self.resampled.clock
+        return clock.time_base if clock else self.source.video.time_base
+
+    @property
+    def frame_rate(self) -> float:
+        """Frames per second to encode, on average."""
+        return float(self.resampled.clock.rate if self.resampled else self.source.video.frame_rate)
 
     @property
     def name(self) -> str:
@@ -121,6 +185,8 @@ class ClipRecord(Value):
     frame_rate: frames/s, exactly, if all its frames are shown for equally long.
     on_grid: whether its times are those of the source's grid, of which the source's PTS are
     roundings; else they are the source's PTS.
+    dropped_frames, repeated_frames: where the frame rate is not the source's, how many frames that
+    the source presents while it lasts are not shown, and how many are shown once more; else None.
     encoder: what encoded it; decoder: "cuda" where frames were decoded on a GPU.
     node: the machine that made it, and Ray's id of the node where there is one.
     package_version, ffmpeg_version: of what made it, or failed to.
@@ -139,6 +205,8 @@ class ClipRecord(Value):
     duration: Fraction | None = None
     frame_rate: Fraction | None = None
     on_grid: bool = False
+    dropped_frames: int | None = Field(default=None, exclude_if=lambda count: count is None)
+    repeated_frames: int | None = Field(default=None, exclude_if=lambda count: count is None)
     video_codec: str | None = None
     encoder: str | None = None
     decoder: str | None = None
@@ -157,7 +225,8 @@ class ClipRecord(Value):
 
     def seconds(self, time_base: Fraction) -> Fraction:
         """Seconds that it lasts, or was planned to; time_base: of the source."""
-        planned = (self.clip.end_pts - self.start_pts) * time_base
+        base = self.clip.clock.time_base if self.clip.clock else time_base
+        planned = (self.clip.end_pts - self.start_pts) * base
         return planned if self.duration is None else self.duration
 
     @classmethod

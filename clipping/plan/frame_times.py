@@ -57,6 +57,7 @@ class FrameTimes:
     end: where the last frame's display ends.
     repeated: ascending PTS of frames that are never presented, since one with that PTS is already;
     a PTS stands there once for each of them.
+    lasts: seconds from the first frame's start to the source's end, if that lies between PTS.
     """
 
     pts: Sequence[int]
@@ -64,6 +65,7 @@ class FrameTimes:
     end: int
     time_base: Fraction
     repeated: Sequence[int] = ()
+    lasts: Fraction | None = None
 
     @property
     def first(self) -> int:
@@ -73,7 +75,7 @@ class FrameTimes:
     @property
     def duration(self) -> Fraction:
         """Seconds from the first frame's start to the last frame's end."""
-        return (self.end - self.first) * self.time_base
+        return self.lasts or (self.end - self.first) * self.time_base
 
     @property
     def nominal(self) -> int:

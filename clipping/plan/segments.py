@@ -16,6 +16,7 @@ from math import ceil, floor
 
 from clipping.models import Chunk, Clip
 from clipping.plan.frame_times import unpack
+from clipping.plan.resampled import ShownFrames
 from clipping.plan.shapes import changes_between
 
 __all__ = ["Segment", "segments"]
@@ -49,6 +50,8 @@ class Segment:
 
     Frame numbers index the whole source; `pts` are those of the frames to encode, in order.
     ranges: the half-open PTS ranges that are encoded; frames between them are decoded only.
+    decoded: PTS of the source's frames that are decoded for it, if its own are those of another
+    frame rate.
     boundaries: half-way points, in PTS, before each frame that must become an IDR.
     seek: PTS of the keyframe to start decoding from, None to start with the file.
     threads: of its encoder, on which the bytes depend.
@@ -65,11 +68,24 @@ class Segment:
     threads: int = 1
     shape: int = 0
     shown_as: int = 0
+    decoded: tuple[int, ...] = ()
 
     @property
     def frame_count(self) -> int:
         """How many frames the segment encodes."""
         return len(self.pts)
+
+    @property
+    def source_pts(self) -> tuple[int, ...]:
+        """PTS of the source's frames that it is made of, in order."""
+        return self.decoded or self.pts
+
+    @property
+    def source_ranges(self) -> tuple[tuple[int, int], ...]:
+        """The half-open PTS ranges of the source that it is made of."""
+        if not self.decoded:
+            return self.ranges
+        return ((self.decoded[0], self.decoded[-1] + 1),)
 
     def overlaps(self, clip: Clip) -> bool:
         """Whether frames of the clip lie in it."""
@@ -102,14 +118,20 @@ def segments(
         return _lead_in(pts, keys, base, frame)
 
     video = chunk.source.video
+    frames = ShownFrames.of(chunk) if chunk.resampled else None
+    shown = frames.shown(pts) if frames else pts
 
     def shape(frame: int) -> int:
-        return video.shape_number(pts[frame - base])
+        return video.shape_number(shown[frame - base])
 
-    changes = [base + i for i in changes_between(pts, video)]
+    changes = [base + i for i in changes_between(shown, video)]
+    gaps = [base + i for i, (a, b) in enumerate(pairwise(pts), 1) if b - a > 1] if frames else []
     stretches = [
         part
-        for same in _of_one_shape(_cut_at(covered, changes), shape)
+        for same in _alike(
+            _cut_at(covered, sorted({*changes, *gaps})),
+            lambda frame: (shape(frame), bisect_right(gaps, frame)),
+        )
         for part in _stretches(same, lead_in)
     ]
     total = _size(covered)
@@ -130,7 +152,7 @@ def segments(
         made = [_segment(piece, edges, pts, keys, base) for piece in pieces]
         planned += [
             replace(s, shape=shape(s.first_frame), shown_as=shape(real[0].start_frame))
-            for s in made
+            for s in (_resampled(m, chunk, frames) if frames else m for m in made)
         ]
     if not side_by_side or len(planned) > 1:
         return planned
@@ -164,10 +186,24 @@ def _cut_at(ranges: Sequence[tuple[int, int]], places: Sequence[int]) -> list[tu
     return cut
 
 
-def _of_one_shape(
-    ranges: Sequence[tuple[int, int]], shape: Callable[[int], int]
+def _alike(
+    ranges: Sequence[tuple[int, int]], kind: Callable[[int], tuple[int, int]]
 ) -> list[list[tuple[int, int]]]:
-    return [list(group) for _, group in groupby(ranges, key=lambda r: shape(r[0]))]
+    """Ranges in groups whose frames may be encoded in one go, by their kind."""
+    return [list(group) for _, group in groupby(ranges, key=lambda r: kind(r[0]))]
+
+
+def _resampled(segment: Segment, chunk: Chunk, frames: ShownFrames) -> Segment:
+    """A segment of a resampled chunk with the source's frames that are decoded for it."""
+    assert chunk.resampled is not None
+    first, last = (frames.index_at(segment.pts[place]) for place in (0, -1))
+    keys = unpack(chunk.resampled.keyframes)
+    at = bisect_right(keys, frames.pts[first])
+    return replace(
+        segment,
+        decoded=tuple(frames.pts[first : last + 1]),
+        seek=keys[at - 1] if at else None,
+    )
 
 
 def _lead_in(pts: Sequence[int], keys: Sequence[int], base: int, frame: int) -> int:

@@ -21,7 +21,7 @@ def by_shape(clips: Sequence[Clip], video: VideoFacts) -> list[list[Clip]]:
     if not video.shapes:
         return [list(clips)]
     ordered = sorted(clips, key=lambda clip: clip.start_pts)
-    groups = groupby(ordered, key=lambda clip: video.shape_number(clip.start_pts))
+    groups = groupby(ordered, key=lambda clip: video.shape_number(clip.source_pts))
     return [list(group) for _, group in groups]
 
 

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from clipping.models import Chunk, Clip, Span, Stretch
 from clipping.plan.clips import clip_id
 
-__all__ = ["laid"]
+__all__ = ["Before", "laid"]
 
 
-def laid(chunk: Chunk, stretch: Stretch, number: int, first_clip: int) -> Chunk:
+@dataclass(frozen=True, slots=True)
+class Before:
+    """How many chunks, clips and frames lie before a stretch; frames as clips count them."""
+
+    chunks: int = 0
+    clips: int = 0
+    frames: int = 0
+
+
+def laid(chunk: Chunk, stretch: Stretch, before: Before) -> Chunk:
     """A chunk of a stretch, planned as of a file of its own, in its place in the whole source.
 
     Its numbers, frame numbers and spans are those of the whole; its PTS stay the stretch's own.
@@ -16,16 +27,16 @@ def laid(chunk: Chunk, stretch: Stretch, number: int, first_clip: int) -> Chunk:
     key = chunk.source.file.key
     return chunk.model_copy(
         update={
-            "number": number,
-            "clips": tuple(_laid(clip, key, stretch, first_clip) for clip in chunk.clips),
-            "first_frame": chunk.first_frame + stretch.first_frame,
+            "number": chunk.number + before.chunks,
+            "clips": tuple(_laid(clip, key, stretch, before) for clip in chunk.clips),
+            "first_frame": chunk.first_frame + before.frames,
             "stretch": stretch,
         }
     )
 
 
-def _laid(clip: Clip, key: str, stretch: Stretch, first_clip: int) -> Clip:
-    start, end = (f + stretch.first_frame for f in (clip.start_frame, clip.end_frame))
+def _laid(clip: Clip, key: str, stretch: Stretch, before: Before) -> Clip:
+    start, end = (f + before.frames for f in (clip.start_frame, clip.end_frame))
     span = Span(start=clip.span.start + stretch.start, end=clip.span.end + stretch.start)
     # As in `clips`: where two have the same frames, or none, their spans tell them apart.
     is_alone = clip.id == clip_id(key, clip.start_frame, clip.end_frame)
@@ -33,7 +44,7 @@ def _laid(clip: Clip, key: str, stretch: Stretch, first_clip: int) -> Clip:
     return clip.model_copy(
         update={
             "id": clip_id(name, start, end),
-            "number": clip.number + first_clip,
+            "number": clip.number + before.clips,
             "span": span,
             "start_frame": start,
             "end_frame": end,

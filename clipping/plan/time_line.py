@@ -39,19 +39,27 @@ class TimeLine:
     """The frames of a clip and when it shows them.
 
     pts: source PTS of the frames, ascending; end_pts: where the last one's display ends.
-    time_base, grid: of the source.
+    time_base, grid: of the source, or of the clock that its frames have instead; zero: seconds of
+    the source's own clock at PTS 0.
     """
 
     pts: tuple[int, ...]
     end_pts: int
     time_base: Fraction
     grid: FrameGrid | None = None
+    zero: Fraction = Fraction(0)
 
     @classmethod
     def of(cls, clip: Clip, held: Sequence[int], video: VideoFacts) -> TimeLine:
         """The time line of `clip` if it holds the source frames `held` (one at least)."""
         pts = tuple(sorted(held))
-        return cls(pts, max(clip.end_pts, pts[-1] + 1), video.time_base, video.grid)
+        end = max(clip.end_pts, pts[-1] + 1)
+        if clock := clip.clock:
+            grid = FrameGrid(
+                rate=clock.rate, origin=Fraction(0), off_by=Fraction(0), is_constant=True
+            )
+            return cls(pts, end, clock.time_base, grid, clock.zero)
+        return cls(pts, end, video.time_base, video.grid)
 
     @property
     def on_grid(self) -> bool:
@@ -93,7 +101,7 @@ class TimeLine:
         least = Fraction(1, self.scale)
         if self.grid and self.grid.is_constant:
             least = 1 / self.grid.rate
-        return start, max(end, last + least)
+        return self.zero + start, self.zero + max(end, last + least)
 
     @property
     def duration(self) -> Fraction:

@@ -45,7 +45,8 @@ from clipping.models import (
 from clipping.plan.chunks import chunks
 from clipping.plan.clips import clips
 from clipping.plan.frame_times import FrameTimes, pack, unpack
-from clipping.plan.stretches import laid
+from clipping.plan.resampled import resampled_times, with_source_frames
+from clipping.plan.stretches import Before, laid
 from clipping.storage.outputs import Output
 from clipping.storage.scratch import scratch_folder
 from clipping.storage.source import Reading, opened, still_the_same
@@ -91,13 +92,14 @@ def plan_chunks(probed: ProbedSource, recipe: Recipe, clips_per_chunk: int) -> l
     if not probed.stretches:
         return _planned(probed.source, probed, recipe, clips_per_chunk)
     found: list[Chunk] = []
-    first, left = 0, recipe.limit_clips
+    before, left = Before(), recipe.limit_clips
     for part in probed.stretches:
         limited = recipe.model_copy(update={"limit_clips": left})
         of_part = _planned(part.source, part, limited, clips_per_chunk)
-        found += [laid(c, part.stretch, len(found) + i, first) for i, c in enumerate(of_part)]
+        found += [laid(chunk, part.stretch, before) for chunk in of_part]
         spans = sum(clip.count for chunk in of_part for clip in chunk.clips)
-        first += spans
+        frames = len(_clip_times(part.source, part, recipe)[0].pts)
+        before = Before(len(found), before.clips + spans, before.frames + frames)
         left -= min(left, spans)
         if recipe.limit_clips and not left:
             break
@@ -107,15 +109,27 @@ def plan_chunks(probed: ProbedSource, recipe: Recipe, clips_per_chunk: int) -> l
 def _planned(
     source: Source, times_of: ProbedSource | ProbedStretch, recipe: Recipe, clips_per_chunk: int
 ) -> list[Chunk]:
-    times = FrameTimes(
+    times, own = _clip_times(source, times_of, recipe)
+    planned = clips(source.file.key, times, recipe.span_source.spans(source, times))
+    found = chunks(source, times, planned, clips_per_chunk)
+    if (rate := recipe.constant_rate) is None:
+        return list(found)
+    return [with_source_frames(chunk, own, rate) for chunk in found]
+
+
+def _clip_times(
+    source: Source, times_of: ProbedSource | ProbedStretch, recipe: Recipe
+) -> tuple[FrameTimes, FrameTimes]:
+    """The times of the frames that clips are made of, and those of the source's own frames."""
+    own = FrameTimes(
         unpack(times_of.frame_pts),
         unpack(times_of.keyframes),
         source.video.end_pts,
         source.video.time_base,
         unpack(times_of.repeated),
     )
-    planned = clips(source.file.key, times, recipe.span_source.spans(source, times))
-    return list(chunks(source, times, planned, clips_per_chunk))
+    rate = recipe.constant_rate
+    return (own if rate is None else resampled_times(own, source.video, rate)), own
 
 
 def make_each(chunks: Sequence[Chunk], make: Callable[[Chunk], ChunkRecord]) -> list[ChunkRecord]:
@@ -225,7 +239,7 @@ def _make(
 def _told_of_changes(chunk: Chunk, job: Job) -> Chunk:
     """The chunk with what its source's pictures are like, where the probe had not noticed."""
     source = chunk.source
-    video = with_shapes(job.reading, source.video, unpack(chunk.frame_pts), is_certain=True)
+    video = with_shapes(job.reading, source.video, unpack(chunk.source_frame_pts), is_certain=True)
     return chunk.model_copy(update={"source": source.model_copy(update={"video": video})})
 
 

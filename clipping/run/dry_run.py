@@ -199,9 +199,9 @@ def _bits_per_second(chunk: Chunk, config: RunConfig) -> float:
     """A guess at the clips' bit rate, for the disk they will take."""
     video, recipe = chunk.source.video, config.recipe
     width, height = size_of(video, recipe.size_rule)
-    rate = recipe.rate(video, width, height)
+    rate = recipe.rate(video, width, height, chunk.frame_rate)
     if rate.bit_rate:
         return rate.bit_rate
     # Constant quality spends what the content needs; a source that needs little shows it.
-    usual = bit_rate_for(width, height, video.frame_rate, rate.quality or 0.0)
+    usual = bit_rate_for(width, height, chunk.frame_rate, rate.quality or 0.0)
     return min(usual, 1.5 * video.bit_rate)

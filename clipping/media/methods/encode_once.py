@@ -23,13 +23,14 @@ from clipping.ffmpeg.filters import Picture, aspect_of, cpu_picture, gpu_picture
 from clipping.ffmpeg.memory import alone_if_large
 from clipping.ffmpeg.reconfigured import Reconfigured
 from clipping.ffmpeg.shaped import shaped_picture
-from clipping.ffmpeg.showinfo import Decoded
+from clipping.ffmpeg.showinfo import IS_FRAME, Decoded, frame_pts
 from clipping.media.cut import EncodedSegment
 from clipping.media.method import Job, PictureChanged
 from clipping.media.packet_check import check_frames
 from clipping.media.probe import decoded_times
 from clipping.media.verify import decode_clip, verify_clip
 from clipping.models import Chunk, Clip, VideoFacts
+from clipping.plan.resampled import ShownFrames
 from clipping.plan.segments import Segment, segments
 from clipping.plan.shapes import by_shape
 from clipping.plan.time_line import TimeLine
@@ -47,7 +48,7 @@ _NOT_THE_DECODERS = frozenset(
 def work_of(chunk: Chunk) -> float:
     """Pixels that the chunk's clips cover; overlaps count once."""
     video = chunk.source.video
-    return chunk.seconds * video.frame_rate * video.width * video.height
+    return chunk.seconds * chunk.frame_rate * video.width * video.height
 
 
 def cpus_for(chunk: Chunk, wanted: Sequence[Clip], execution: Execution) -> int:
@@ -61,7 +62,7 @@ def cpus_for(chunk: Chunk, wanted: Sequence[Clip], execution: Execution) -> int:
 def scratch_bytes(chunk: Chunk) -> int:
     """Bytes of scratch for the encoded segments, generously."""
     video = chunk.source.video
-    pixels_per_second = video.largest_picture * video.frame_rate
+    pixels_per_second = video.largest_picture * chunk.frame_rate
     bits = max(video.bit_rate * 2.0, pixels_per_second * 0.4)
     return int(chunk.seconds * bits / 8)
 
@@ -105,7 +106,7 @@ class EncodeOnce:
     def _facts_of(self, clip: Clip) -> VideoFacts:
         """The source as it is where the clip begins."""
         video = self.chunk.source.video
-        return video.with_shape(video.shape_number(clip.start_pts))
+        return video.with_shape(video.shape_number(clip.source_pts))
 
     def side_by_side(self, plan: Sequence[Segment]) -> int:
         """How many segments of `plan` may be made side by side."""
@@ -128,7 +129,7 @@ class EncodeOnce:
             if encoded is not None:
                 return encoded
         encoded, complaints = self._encode(segment, threads, from_start=False)
-        if sorted(encoded.pts) != list(segment.pts):
+        if sorted(encoded.source_pts) != list(segment.source_pts):
             encoded, complaints = self._settled(segment, threads, encoded, complaints)
         lost = _lost(segment, encoded)
         if not lost and not complaints:
@@ -140,7 +141,14 @@ class EncodeOnce:
             if not lost and not complaints:
                 return encoded
             found = check_frames(self.job, self.chunk, segment, lost, from_start=True)
-        return replace(encoded, damaged=found.damaged)
+        return replace(encoded, damaged=self._damaged(segment, {*lost, *found.damaged}))
+
+    def _damaged(self, segment: Segment, source_pts: set[int]) -> frozenset[int]:
+        """The frames of a segment that would show these source frames; which may be its own."""
+        if not segment.decoded:
+            return frozenset(source_pts)
+        shown = ShownFrames.of(self.chunk).shown(segment.pts)
+        return frozenset(p for p, s in zip(segment.pts, shown, strict=True) if s in source_pts)
 
     def _settled(
         self, segment: Segment, threads: int, encoded: EncodedSegment, complaints: int
@@ -151,13 +159,14 @@ class EncodeOnce:
         the file tells. Raises ClippingError if there are none, or if it cannot be settled.
         """
         given = _presented(self._decode_again(segment).pts, segment)
-        if sorted(encoded.pts) != given:
+        if sorted(encoded.source_pts) != given:
             encoded, complaints = self._encode(segment, threads, from_start=True)
         frames = f"frames {segment.first_frame} to {segment.end_frame - 1}"
         # A decoder may make up other frames each time of what it cannot decode; it says so.
-        if sorted(encoded.pts) != given and not complaints:
+        if sorted(encoded.source_pts) != given and not complaints:
             raise VerificationError(
-                f"{frames}: decoding them twice gave {len(encoded.pts)} and {len(given)} frames"
+                f"{frames}: decoding them twice gave {len(encoded.source_pts)} and {len(given)}"
+                " frames"
             )
         if not encoded.pts:
             message = f"none of the {frames} can be decoded"
@@ -186,7 +195,7 @@ class EncodeOnce:
                 raise
             reason = error.message
         else:
-            if sorted(encoded.pts) == list(segment.pts) and not complaints:
+            if sorted(encoded.source_pts) == list(segment.source_pts) and not complaints:
                 return replace(encoded, decoder="cuda")
             reason = "the GPU's decoder gave other frames than the source has"
         with self._lock:
@@ -219,8 +228,9 @@ class EncodeOnce:
             self._processes += 1
             number = self._processes
         path = job.scratch / f"segment-{number}.mp4"
-        rate = recipe.rate(video, picture.width, picture.height, job.encoder)
-        if job.encoder.counts_frames and video.guessed_rate:
+        clock = self.chunk.resampled and self.chunk.resampled.clock
+        rate = recipe.rate(video, picture.width, picture.height, self.chunk.frame_rate, job.encoder)
+        if job.encoder.counts_frames and video.guessed_rate and not clock:
             rate = rate_for_frames(rate, float(video.guessed_rate), video.frame_rate)
         command = encode_command(
             job.binary,
@@ -231,13 +241,23 @@ class EncodeOnce:
             job.encoder,
             preset=recipe.preset_for(job.encoder),
             rate=rate,
-            gop=recipe.gop_for(video),
+            gop=recipe.gop_for(recipe.frame_rate(video)),
             threads=threads,
             output=str(path),
+            clock=clock,
             from_start=from_start,
             hwaccel=hwaccel,
         )
-        others = Reconfigured(video)
+        others, given = Reconfigured(video), list[int]()
+
+        def on_line(line: str) -> None:
+            if IS_FRAME in line:
+                if (pts := frame_pts(line)) is not None:
+                    given.append(pts)
+            else:
+                others.read(line)
+                if job.log:
+                    job.log(line)
 
         def on_frames(count: int) -> None:
             with self._lock:
@@ -252,8 +272,7 @@ class EncodeOnce:
                     command,
                     what=f"encoding frames {segment.first_frame} to {segment.end_frame - 1}",
                     on_frames=on_frames,
-                    on_line=others.read,
-                    log=job.log,
+                    on_line=on_line,
                     stall_limit=job.execution.stall_timeout_s,
                     stop=job.stop,
                 )
@@ -262,7 +281,8 @@ class EncodeOnce:
                     error.kind = FailureKind.KILLED  # a driver's fault passes, a source's does not
                 raise
         on_frames(segment.frame_count)
-        encoded = EncodedSegment.read(segment, path, video, finished.seconds)
+        encoded = EncodedSegment.read(segment, path, self.chunk.time_base, finished.seconds)
+        encoded = replace(encoded, given=tuple(given))
         self._refuse_others(segment, others, encoded.size, picture)
         return encoded, finished.damage
 
@@ -292,7 +312,7 @@ class EncodeOnce:
             self.job.reading.url,
             video.stream,
             threads=1,
-            end_pts=segment.ranges[-1][1] if video.in_order else None,
+            end_pts=segment.source_ranges[-1][1] if video.in_order else None,
             is_late=video.is_late,
         )
         what = f"decoding frames {segment.first_frame} to {segment.end_frame - 1} again"
@@ -306,14 +326,14 @@ class EncodeOnce:
 
 
 def _lost(segment: Segment, encoded: EncodedSegment) -> list[int]:
-    """PTS of the segment's frames that did not come out of the decoder."""
-    return sorted(set(segment.pts).difference(encoded.pts))
+    """PTS of the source's frames in a segment that did not come out of the decoder."""
+    return sorted(set(segment.source_pts).difference(encoded.source_pts))
 
 
 def _presented(pts: Sequence[int], segment: Segment) -> list[int]:
     """Of decoded frames in output order, those that the segment's selection lets through."""
     chosen: list[int] = []
     for p in pts:
-        if any(a <= p < b for a, b in segment.ranges) and (not chosen or p > chosen[-1]):
+        if any(a <= p < b for a, b in segment.source_ranges) and (not chosen or p > chosen[-1]):
             chosen.append(p)
     return chosen
