@@ -77,6 +77,11 @@ class ShownFrames:
         places, scale = self._placed
         return [-(-place // scale) for place in places]
 
+    def end_of(self, index: int, lasts: int) -> int:
+        """The first frame of the clock after a source frame that lasts so many PTS."""
+        places, scale = self._placed
+        return ceil(Fraction(places[index], scale) + lasts * self.video.time_base * self.clock.rate)
+
     def index_at(self, frame: int) -> int:
         """Place in `pts` of what a frame of the clock shows."""
         return max(0, bisect_right(self.firsts, frame) - 1)
@@ -107,13 +112,12 @@ def resampled_times(times: FrameTimes, video: VideoFacts, rate: Fraction) -> Fra
     frames = ShownFrames(times.pts, video, clock)
     firsts, seconds = frames.firsts, _seconds(times, video, clock)
     end = max(1, ceil(seconds * rate))
-    nominal = ceil(times.nominal * times.time_base * rate)
     pts: Sequence[int] = range(end)
     if gaps := times.gaps:
         held = array("q")
         for first, beyond in zip([0, *gaps], [*gaps, len(firsts)], strict=True):
-            last = firsts[beyond] if beyond < len(firsts) else end
-            held.extend(range(firsts[first], min(last, firsts[beyond - 1] + nominal)))
+            last = frames.end_of(beyond - 1, times.nominal) if beyond < len(firsts) else end
+            held.extend(range(firsts[first], last))
         pts = held
     # Decoding from a keyframe gives what is shown from it on.
     number = dict(zip(times.pts, firsts, strict=True))
