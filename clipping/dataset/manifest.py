@@ -32,7 +32,7 @@ __all__ = [
     "source_row",
 ]
 
-FORMAT = "4"  # of the tables; one of another format is made again from the records
+FORMAT = "5"  # of the tables; one of another format is made again from the records
 
 
 class Column(NamedTuple):
