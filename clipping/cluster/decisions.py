@@ -30,10 +30,14 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Sources to open in one task, and how many workers died over them."""
+    """Sources to open in one task, and how many workers died over them.
+
+    probed: the one source, opened already, whose shots are to be looked for.
+    """
 
     files: tuple[SourceFile, ...]
     crashes: int = 0
+    probed: ProbedSource | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +108,7 @@ Event = Tick | Planned | Ended | Surveyed
 
 @dataclass(frozen=True, slots=True)
 class Open:
-    """Submit a task that opens sources."""
+    """Submit a task that opens sources, or looks for shots in one."""
 
     batch: Batch
     request: Request

@@ -10,6 +10,7 @@ from clipping.errors import FailureKind, StorageError, UsageError
 from clipping.ffmpeg.binary import ffmpeg_path, ffmpeg_version
 from clipping.ffmpeg.encoder_check import try_encoder
 from clipping.ffmpeg.encoders import AUTO, DEFAULT, encoder, gpu_encoder
+from clipping.media.shots import require_detectors
 from clipping.storage.addresses import is_remote
 
 __all__ = ["require_encoder", "require_gpu_here", "require_writable"]
@@ -22,6 +23,8 @@ def require_encoder(config: RunConfig) -> None:
     """
     binary = config.execution.ffmpeg_binary
     ffmpeg_version(ffmpeg_path(binary))
+    if config.recipe.scene_rule and not config.execution.ray_address:
+        require_detectors()
     if config.execution.ray_address:
         return
     require_gpu_here(config)

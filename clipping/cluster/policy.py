@@ -262,22 +262,26 @@ class Policy:
         failure = ended.failure
         if ended.crash:
             if self._is_retried(batch.crashes, ended.crash):
-                self._unopened.extendleft(Batch((file,), crashes) for file in files)
+                self._unopened.extendleft(Batch((file,), crashes, batch.probed) for file in files)
                 return []
             failure = _killed("opened", crashes, ended.crash)
         if failure is not None and len(files) > 1:
             # One file took the others down with it; alone, each answers for itself.
             self._unopened.extendleft(Batch((file,), crashes) for file in files)
             return []
-        self._note_opened(files)
+        if batch.probed is None:
+            self._note_opened(files)
         if failure is not None:
             return [FailSource(file, Failure.of(failure)) for file in files]
-        return [
-            Plan(probed)
-            if probed.failure is None
-            else FailSource(probed.file, probed.failure, is_verdict=True)
-            for probed in ended.opened
-        ]
+        actions: list[Action] = []
+        for probed in ended.opened:
+            if probed.failure is not None:
+                actions.append(FailSource(probed.file, probed.failure, is_verdict=True))
+            elif self.config.recipe.scene_rule and batch.probed is None:
+                self._unopened.appendleft(Batch((probed.file,), probed=probed))
+            else:
+                actions.append(Plan(probed))
+        return actions
 
     def _note_opened(self, files: Sequence[SourceFile]) -> None:
         self.videos_opened += len(files)
@@ -320,8 +324,10 @@ class Policy:
         actions += [Count(waiting.chunk, None, error) for _, waiting in self._aside]
         self._aside.clear()
         while probes_too and self._unopened:
-            files = self._unopened.popleft().files
-            self._note_opened(files)
+            batch = self._unopened.popleft()
+            files = batch.files
+            if batch.probed is None:
+                self._note_opened(files)
             actions += [FailSource(file, Failure.of(error)) for file in files]
         return actions
 

@@ -41,6 +41,7 @@ __all__ = [
     "run_name",
     "shard_manifest",
     "shard_of_manifest",
+    "shots_name",
     "source_record_name",
     "sources_name",
     "underway_file",
@@ -57,6 +58,7 @@ SUMMARY = "summary.json"
 REPORT = "report.html"
 UNDERWAY = ".underway"
 VIDEO_RECORDS = "processed_videos"
+SHOTS = "shots"
 CHUNK_RECORDS = "processed_clip_chunks"
 
 
@@ -184,6 +186,11 @@ def _digested(part: str, suffix: str) -> str:
 def source_record_name(key: str) -> str:
     """Where a source's record lies below the output."""
     return record_name(f"{VIDEO_RECORDS}/{key}", ".json")
+
+
+def shots_name(key: str) -> str:
+    """Where the shots of a source lie below the output."""
+    return record_name(f"{SHOTS}/{key}", ".json")
 
 
 def chunk_record_name(key: str, chunk: int) -> str:

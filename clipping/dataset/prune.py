@@ -12,6 +12,7 @@ from clipping.dataset.layout import (
     clip_name,
     meta_name,
     preview_name,
+    shots_name,
     source_record_name,
 )
 from clipping.dataset.recovery import side_by_side
@@ -66,6 +67,6 @@ def remove_records(
         kept = {chunk_record_name(key, n) for n in range(0 if is_gone else chunks.get(key, 0))}
         names += [name for name in found if name not in kept]
         if is_gone:
-            names.append(source_record_name(key))
+            names += [source_record_name(key), shots_name(key)]
     for _ in side_by_side(output, output.remove, names):
         pass

@@ -29,6 +29,7 @@ __all__ = [
     "input_url",
     "reading_options",
     "seek_target",
+    "small_pictures_command",
     "trial_command",
 ]
 
@@ -243,6 +244,27 @@ def decode_command(
         *["-vf", ",".join(["showinfo=checksum=0", *trim])],
         *(["-frames:v", str(frames)] if frames else []),
         *["-fps_mode", "passthrough", "-enc_time_base", "demux", "-f", "null", "-"],
+    ]
+
+
+def small_pictures_command(
+    binary: str, url: str, video: VideoFacts, size: tuple[int, int], output: int
+) -> list[str]:
+    """Decode all of a source to small BGR pictures, written raw to file descriptor `output`.
+
+    `showinfo` names every picture's PTS, in the same order.
+    """
+    width, height = size
+    ascending = "select='isnan(prev_selected_pts)+gt(pts,prev_selected_pts)'"
+    scaled = f"scale={width}:{height}:flags=area,format=bgr24"
+    return [
+        binary,
+        *_QUIET,
+        *["-loglevel", "repeat+level+info", "-progress", "pipe:1", "-stats_period", "0.5"],
+        *_input(url, threads=1, seek=None, is_late=video.is_late),
+        *["-map", f"0:{video.stream}", "-an", "-sn", "-dn"],
+        *["-vf", f"{ascending},showinfo=checksum=0,{scaled}"],
+        *["-fps_mode", "passthrough", "-f", "rawvideo", f"pipe:{output}"],
     ]
 
 

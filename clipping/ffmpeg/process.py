@@ -64,6 +64,7 @@ def run(
     stall_limit: float = 300.0,
     memory_limit: int = 0,
     stop: Event | None = None,
+    pass_fds: Sequence[int] = (),
 ) -> Finished:
     """Run `argv` to its end and return the end of its stderr.
 
@@ -75,11 +76,12 @@ def run(
     memory_limit: bytes of memory beyond which the child is ended, looked at twice a second; 0
     means no limit. (RLIMIT_AS would count what is reserved and never used, as CUDA does.)
     stop: when set, the child is ended and the call raises.
+    pass_fds: file descriptors that the child gets under the same numbers.
 
     Raises FfmpegError, with a classified kind and the command, unless the exit status is 0.
     """
     began = time.monotonic()
-    child = _start(argv, what)
+    child = _start(argv, what, pass_fds)
     tail: deque[str] = deque(maxlen=_TAIL_LINES)
     damage = 0
     reported: dict[str, str] = {}
@@ -137,7 +139,7 @@ def run(
     return Finished(stderr=text, damage=damage, seconds=time.monotonic() - began)
 
 
-def _start(argv: Sequence[str], what: str) -> subprocess.Popen[bytes]:
+def _start(argv: Sequence[str], what: str, pass_fds: Sequence[int] = ()) -> subprocess.Popen[bytes]:
     try:
         return subprocess.Popen(
             argv,
@@ -146,6 +148,7 @@ def _start(argv: Sequence[str], what: str) -> subprocess.Popen[bytes]:
             stderr=subprocess.PIPE,
             bufsize=0,
             process_group=0,
+            pass_fds=pass_fds,
             # SVT-AV1 would tell its settings, past the log.
             env={**os.environ, "SVT_LOG": "1"},
             preexec_fn=die_with_parent,  # noqa: PLW1509  a single system call, loaded before

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
-__all__ = ["IS_FRAME", "Decoded", "frame_pts"]
+__all__ = ["IS_FRAME", "Decoded", "pts_in"]
 
 IS_FRAME = "Parsed_showinfo"  # what stands in all lines of the filter, and in no other
 
@@ -14,7 +14,7 @@ _WORD = re.compile(r"\b([a-z_]+): *([^ \]]+)")
 _ROTATION = re.compile(r"Display Matrix: rotation of (-?[\d.]+) degrees", re.IGNORECASE)
 
 
-def frame_pts(line: str) -> int | None:
+def pts_in(line: str) -> int | None:
     """PTS of the frame that a line of the filter names; None if it names none."""
     found = _FRAME.search(line)
     return int(found[1]) if found and found[1] != "NOPTS" else None

@@ -22,6 +22,7 @@ __all__ = [
     "ClipRecord",
     "ClipStatus",
     "FrameClock",
+    "ListedSpan",
     "ProbedSource",
     "ProbedStretch",
     "Resampled",
@@ -36,6 +37,23 @@ class Span(Value):
 
     start: Fraction
     end: Fraction
+
+
+class ListedSpan(Value):
+    """A row of a list of spans.
+
+    row: its number in the list, from 1, the heading not counted.
+    start, end: in seconds, 0 being the video's first frame; or frame numbers, if `in_frames`. The
+    end is not part of it.
+    id, label: what the list calls it; None where it says nothing.
+    """
+
+    row: int
+    start: Fraction
+    end: Fraction
+    in_frames: bool = Field(default=False, exclude_if=lambda in_frames: not in_frames)
+    id: str | None = Field(default=None, exclude_if=lambda text: text is None)
+    label: str | None = Field(default=None, exclude_if=lambda text: text is None)
 
 
 class FrameClock(Value):
@@ -64,6 +82,8 @@ class Clip(Value):
     then the first one's, and `span` goes to the end of the last one.
     stretch: number of the recording that it lies in, by whose clock its PTS are, if there are
     several in the file.
+    shot: number of the shot that it lies in, from 0, if shots were looked for; listed: the row of
+    the list that it was made for, if there was one.
     clock: what its frames and PTS count, if the frame rate is not the source's; shown_pts: PTS of
     the source's frame that is shown first then.
     """
@@ -77,6 +97,8 @@ class Clip(Value):
     start_pts: int
     end_pts: int
     stretch: int | None = Field(default=None, exclude_if=lambda number: number is None)
+    shot: int | None = Field(default=None, exclude_if=lambda number: number is None)
+    listed: ListedSpan | None = Field(default=None, exclude_if=lambda row: row is None)
     clock: FrameClock | None = Field(default=None, exclude_if=lambda clock: clock is None)
     shown_pts: int | None = Field(default=None, exclude_if=lambda pts: pts is None)
 
@@ -234,6 +256,9 @@ class ClipRecord(Value):
         """The record of a clip, or a row of them, that no frame lies in."""
         where = "its span" if clip.count == 1 else f"the spans of these {clip.count} clips"
         reason = f"no frame is presented in {where}"
+        if row := clip.listed:
+            edges = f"{float(row.start):g} s to {float(row.end):g} s"
+            reason = f"row {row.row} of the list: no frame is presented from {edges}"
         return cls(clip=clip, status=ClipStatus.ABSENT, errors=(reason,))
 
 
@@ -289,19 +314,25 @@ class SourceRecord(Value):
 
 
 class ProbedStretch(Value):
-    """A recording of a source, with the facts and the times of its frames."""
+    """A recording of a source, with the facts and the times of its frames.
+
+    cuts: packed PTS of the first frames of its shots, the first shot's left out; None if they were
+    not looked for.
+    """
 
     stretch: Stretch
     source: Source
     frame_pts: str
     keyframes: str
     repeated: str = ""
+    cuts: str | None = None
 
 
 class ProbedSource(Value):
     """What a probe task gives back: a source with its chunks' plan, or why there is none.
 
-    stretches: its recordings, if its clock jumps; they hold the times of the frames then.
+    stretches: its recordings, if its clock jumps; they hold the times of frames, and cuts, then.
+    cuts: as those of a stretch.
     """
 
     file: SourceFile
@@ -310,4 +341,10 @@ class ProbedSource(Value):
     frame_pts: str = ""
     keyframes: str = ""
     repeated: str = ""
+    cuts: str | None = None
     stretches: tuple[ProbedStretch, ...] = ()
+
+    @property
+    def parts(self) -> tuple[ProbedSource | ProbedStretch, ...]:
+        """What holds times of frames: its recordings, or itself."""
+        return self.stretches or (self,)

@@ -21,8 +21,14 @@ from clipping.orchestration.artifacts import publish_artifacts
 from clipping.orchestration.error_messages import readable
 from clipping.orchestration.logging import flow_run_view, noted_in, without_known_failures
 from clipping.orchestration.run import ClipRun
+from clipping.orchestration.scheduler import Tasks
 from clipping.orchestration.task_window import ConnectedRayTaskRunner
-from clipping.orchestration.tasks import is_retried, probe_sources, transcode_chunks
+from clipping.orchestration.tasks import (
+    detect_shots,
+    is_retried,
+    probe_sources,
+    transcode_chunks,
+)
 from clipping.run.names import name_of_run
 from clipping.run.preparation import from_anywhere, require_absolute
 from clipping.run.progress import View, current_view
@@ -92,7 +98,7 @@ def clip_flow(
         config = from_anywhere(config)
         log = RunLog(str(flow_run.get_id()))
         view = LoggedView(view, log)
-        run = ClipRun(config, *_tuned(config), view, log)
+        run = ClipRun(config, _tuned(config), view, log)
     except ClippingError as error:
         return _refused(error)
     ended_early: ClippingError | None = None
@@ -145,12 +151,16 @@ def _ended(
     return Completed(message=message, data=result)
 
 
-def _tuned(config: RunConfig) -> tuple[Any, Any]:
-    """The two tasks with the retries that were asked for, backing off exponentially."""
+def _tuned(config: RunConfig) -> Tasks:
+    """The tasks with the retries that were asked for, backing off exponentially."""
     execution = config.execution
     doubled = (execution.retry_delay_s * 2**i for i in range(execution.retries))
     delays = [min(delay, LONGEST_RETRY_DELAY) for delay in doubled]
     options: dict[str, Any] = {"retries": execution.retries, "retry_condition_fn": is_retried}
     if delays:
         options |= {"retry_delay_seconds": delays, "retry_jitter_factor": 0.2}
-    return probe_sources.with_options(**options), transcode_chunks.with_options(**options)
+    return Tasks(
+        probe=probe_sources.with_options(**options),
+        detect=detect_shots.with_options(**options),
+        transcode=transcode_chunks.with_options(**options),
+    )

@@ -5,9 +5,7 @@ import uuid
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
 
-from prefect import Task
 from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
 
@@ -31,7 +29,7 @@ from clipping.orchestration.crashed_runs import (
     tell_of_a_dead_run,
 )
 from clipping.orchestration.local_server import shared_with_workers
-from clipping.orchestration.scheduler import Scheduler
+from clipping.orchestration.scheduler import Scheduler, Tasks
 from clipping.orchestration.task_window import TaskWindow
 from clipping.run.estimate import Estimate
 from clipping.run.preparation import prepared
@@ -55,8 +53,7 @@ class ClipRun:
     """
 
     config: RunConfig
-    probe_task: Task[Any, Any]
-    chunk_task: Task[Any, Any]
+    tasks: Tasks
     view: View
     log: RunLog
     tally: Tally = field(default_factory=Tally)
@@ -126,8 +123,7 @@ class ClipRun:
             window = TaskWindow()
             scheduler = Scheduler(
                 config=config,
-                probe_task=self.probe_task,
-                chunk_task=self.chunk_task,
+                tasks=self.tasks,
                 tracker=tracker,
                 policy=Policy(config, routes, log.warning),
                 window=window,

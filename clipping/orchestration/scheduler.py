@@ -32,28 +32,36 @@ from clipping.models import Chunk, SourceFile
 from clipping.orchestration.artifacts import ProgressArtifact
 from clipping.orchestration.task_window import Done, TaskWindow
 from clipping.run.estimate import Estimate, effort
-from clipping.run.names import name_of_chunks, name_of_opening
+from clipping.run.names import name_of_chunks, name_of_detection, name_of_opening
 from clipping.run.progress import Snapshot, View
 from clipping.run.tracker import Tracker
 
-__all__ = ["Scheduler"]
+__all__ = ["Scheduler", "Tasks"]
 
 _POLL_SECONDS = 0.5
 _SURVEY_EVERY = 3.0
 _SHOWN_EVERY = 0.4
 
 
+@dataclass(frozen=True, slots=True)
+class Tasks:
+    """The Prefect tasks of a run, with the retries that were asked for."""
+
+    probe: Task[Any, Any]
+    detect: Task[Any, Any]
+    transcode: Task[Any, Any]
+
+
 @dataclass
 class Scheduler:
     """The work of one run on its cluster; `work_off` does all of it.
 
-    probe_task and chunk_task: what is submitted; policy: what to do next; window: what is in
+    tasks: what is submitted; policy: what to do next; window: what is in
     flight; store: how far that is; view and progress: where a person sees it, as `estimate` has it.
     """
 
     config: RunConfig
-    probe_task: Task[Any, Any]
-    chunk_task: Task[Any, Any]
+    tasks: Tasks
     tracker: Tracker
     policy: Policy
     window: TaskWindow
@@ -103,8 +111,18 @@ class Scheduler:
                     self.window.withdraw(is_lost)
 
     def _open(self, action: Open) -> None:
+        if probed := action.batch.probed:
+            self.window.submit(
+                self.tasks.detect,
+                action.batch,
+                action.request,
+                probed=probed,
+                config=self.config.with_input(),
+                name=name_of_detection(probed.file, crashes=action.batch.crashes),
+            )
+            return
         self.window.submit(
-            self.probe_task,
+            self.tasks.probe,
             action.batch,
             action.request,
             files=list(action.batch.files),
@@ -120,7 +138,7 @@ class Scheduler:
         )
         chunks = [waiting.chunk for waiting in bundle.chunks]
         self.window.submit(
-            self.chunk_task,
+            self.tasks.transcode,
             bundle,
             action.request,
             chunks=chunks,

@@ -11,14 +11,15 @@ from clipping.cluster.progress_store import ProgressStore, Reporter
 from clipping.config.execution import Execution
 from clipping.config.run_config import RunConfig
 from clipping.errors import BundleError, ClippingError, FailureKind
-from clipping.models import Chunk, ChunkRecord, SourceFile
+from clipping.models import Chunk, ChunkRecord, ProbedSource, SourceFile
 from clipping.orchestration.attempts import Attempted, attempt, telling_attempts
 from clipping.orchestration.logging import task_log, whereabouts
 from clipping.orchestration.task_page import tell_on_page
 from clipping.run.chunk import make_chunk, make_each, probe_file
+from clipping.run.shots import look_for_shots
 from clipping.storage.outputs import open_output, require_mounted
 
-__all__ = ["is_retried", "probe_sources", "transcode_chunks"]
+__all__ = ["detect_shots", "is_retried", "probe_sources", "transcode_chunks"]
 
 
 def is_retried(_task: Any, _run: TaskRun, state: State[Any]) -> bool:
@@ -51,6 +52,19 @@ def probe_sources(files: list[SourceFile], execution: Execution, name: str) -> A
     with task_log(execution, name), telling_attempts():
         tell_on_page(name, attempt(), tags=[host])
         return Attempted([probe_file(file, execution) for file in files], attempt())
+
+
+@task(name="detect shots", **_options)
+def detect_shots(probed: ProbedSource, config: RunConfig, name: str) -> Attempted:
+    """Find where the shots of a video begin, by decoding it once; takes one CPU.
+
+    What an earlier run found with the same settings is taken from the output.
+    """
+    host, _ = whereabouts()
+    with task_log(config.execution, name), telling_attempts():
+        tell_on_page(name, attempt(), tags=[host])
+        output = open_output(config.output, config.execution.shard)
+        return Attempted([look_for_shots(probed, config, output)], attempt())
 
 
 @task(name="transcode chunks", **_options)

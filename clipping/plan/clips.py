@@ -53,6 +53,8 @@ def clips(source_key: str, times: FrameTimes, spans: Sequence[NumberedSpan]) -> 
                 end_frame=end,
                 start_pts=start_pts,
                 end_pts=max(end_pts, start_pts),
+                shot=numbered.shot,
+                listed=numbered.listed,
             )
         )
     return planned

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from math import ceil
 from typing import Any
 
-from clipping.models import Source, Span
+from clipping.models import ListedSpan, Source, Span
 from clipping.plan.frame_times import FrameTimes
 from clipping.plan.spans import NumberedSpan
 
@@ -29,9 +29,11 @@ class FrameSpans:
     stride: Fraction
     limit: int = 0
 
-    def spans(self, source: Source, times: FrameTimes) -> list[NumberedSpan]:
+    def spans(
+        self, source: Source, times: FrameTimes, listed: Sequence[ListedSpan] = ()
+    ) -> list[NumberedSpan]:
         """The spans of a source, in order of their start."""
-        del source  # its frames' times are all that counts
+        del source, listed  # its frames' times are all that counts
         found: list[NumberedSpan] = []
         gaps, total = times.gaps, len(times.pts)
         for first in self._firsts(times):

@@ -57,6 +57,7 @@ class FrameTimes:
     end: where the last frame's display ends.
     repeated: ascending PTS of frames that are never presented, since one with that PTS is already;
     a PTS stands there once for each of them.
+    cuts: ascending PTS of the first frames of shots, the first shot's left out, if they were found.
     lasts: seconds from the first frame's start to the source's end, if that lies between PTS.
     """
 
@@ -66,6 +67,7 @@ class FrameTimes:
     time_base: Fraction
     repeated: Sequence[int] = ()
     lasts: Fraction | None = None
+    cuts: Sequence[int] = ()
 
     @property
     def first(self) -> int:

@@ -122,7 +122,8 @@ def resampled_times(times: FrameTimes, video: VideoFacts, rate: Fraction) -> Fra
     # Decoding from a keyframe gives what is shown from it on.
     number = dict(zip(times.pts, firsts, strict=True))
     keys = sorted({n for key in times.keyframes if (n := number.get(key)) is not None and n < end})
-    return FrameTimes(pts, keys, end, clock.time_base, lasts=seconds)
+    cuts = sorted({number[cut] for cut in times.cuts if cut in number})
+    return FrameTimes(pts, keys, end, clock.time_base, lasts=seconds, cuts=cuts)
 
 
 def _seconds(times: FrameTimes, video: VideoFacts, clock: FrameClock) -> Fraction:

@@ -6,13 +6,13 @@ lies are never made one by one.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from math import ceil
 from typing import Any, Protocol
 
-from clipping.models import Source, Span
+from clipping.models import ListedSpan, Source, Span
 from clipping.plan.frame_times import FrameTimes
 
 __all__ = ["NumberedSpan", "SpanSource", "StrideSpans", "exact", "stride_spans"]
@@ -29,18 +29,26 @@ class NumberedSpan:
 
     count: how many consecutive spans it stands for. With more than one, `number` is the first
     one's, and `span` goes from the first one's start to the last one's end.
+    shot: number of the shot that it lies in; listed: the row of a list that asked for it.
     """
 
     span: Span
     number: int
     count: int = 1
+    shot: int | None = None
+    listed: ListedSpan | None = None
 
 
 class SpanSource(Protocol):
     """What decides where a source's clips begin and end."""
 
-    def spans(self, source: Source, times: FrameTimes) -> list[NumberedSpan]:
-        """The spans of a source, in order of their start; those without frames in rows."""
+    def spans(
+        self, source: Source, times: FrameTimes, listed: Sequence[ListedSpan] = ()
+    ) -> list[NumberedSpan]:
+        """The spans of a source, in order of their start; those without frames in rows.
+
+        listed: what a list has for it, if a list was given.
+        """
         ...
 
     def why_none(self) -> str:
@@ -68,9 +76,11 @@ class StrideSpans:
     least: Fraction
     limit: int = 0
 
-    def spans(self, source: Source, times: FrameTimes) -> list[NumberedSpan]:
+    def spans(
+        self, source: Source, times: FrameTimes, listed: Sequence[ListedSpan] = ()
+    ) -> list[NumberedSpan]:
         """The spans of a source, in order of their start; those without frames in rows."""
-        del source  # its frames' times are all that counts
+        del source, listed  # its frames' times are all that counts
         return list(stride_spans(times, self.length, self.stride, self.least, self.limit))
 
     def why_none(self) -> str:

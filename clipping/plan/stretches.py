@@ -12,11 +12,12 @@ __all__ = ["Before", "laid"]
 
 @dataclass(frozen=True, slots=True)
 class Before:
-    """How many chunks, clips and frames lie before a stretch; frames as clips count them."""
+    """How many chunks, clips, frames and shots lie before a stretch; frames as clips count them."""
 
     chunks: int = 0
     clips: int = 0
     frames: int = 0
+    shots: int = 0
 
 
 def laid(chunk: Chunk, stretch: Stretch, before: Before) -> Chunk:
@@ -49,5 +50,6 @@ def _laid(clip: Clip, key: str, stretch: Stretch, before: Before) -> Clip:
             "start_frame": start,
             "end_frame": end,
             "stretch": stretch.number,
+            "shot": None if clip.shot is None else clip.shot + before.shots,
         }
     )

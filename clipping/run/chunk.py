@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
+from fractions import Fraction
 from functools import partial
 from threading import Event
 
@@ -37,21 +38,24 @@ from clipping.models import (
     ClipRecord,
     ClipStatus,
     Failure,
+    ListedSpan,
     ProbedSource,
     ProbedStretch,
     Source,
     SourceFile,
+    Stretch,
 )
 from clipping.plan.chunks import chunks
 from clipping.plan.clips import clips
 from clipping.plan.frame_times import FrameTimes, pack, unpack
+from clipping.plan.listed import in_seconds
 from clipping.plan.resampled import resampled_times, with_source_frames
 from clipping.plan.stretches import Before, laid
 from clipping.storage.outputs import Output
 from clipping.storage.scratch import scratch_folder
 from clipping.storage.source import Reading, opened, still_the_same
 
-__all__ = ["make_chunk", "make_each", "plan_chunks", "probe_file"]
+__all__ = ["make_chunk", "make_each", "opened_source", "plan_chunks", "probe_file"]
 
 
 def probe_file(file: SourceFile, execution: Execution) -> ProbedSource:
@@ -60,7 +64,7 @@ def probe_file(file: SourceFile, execution: Execution) -> ProbedSource:
     Raises ClippingError only for transient failures, and where there is no ffmpeg.
     """
     try:
-        with _opened(file, execution) as reading:
+        with opened_source(file, execution) as reading:
             binary = ffmpeg_path(execution.ffmpeg_binary)
             try:
                 source, times = probe(reading, binary)
@@ -81,36 +85,69 @@ def probe_file(file: SourceFile, execution: Execution) -> ProbedSource:
     )
 
 
-def plan_chunks(probed: ProbedSource, recipe: Recipe, clips_per_chunk: int) -> list[Chunk]:
+def plan_chunks(
+    probed: ProbedSource,
+    recipe: Recipe,
+    clips_per_chunk: int,
+    listed: Sequence[ListedSpan] = (),
+) -> list[Chunk]:
     """The chunks of a probed source; none if it has no spans.
 
-    They depend on the recipe and `clips_per_chunk` alone, so that a run on another cluster
-    finds the same ones.
+    They depend on the recipe, `clips_per_chunk` and what a list has for the source (`listed`)
+    alone, so that a run on another cluster finds the same ones.
     """
     if probed.source is None:
         return []
     if not probed.stretches:
-        return _planned(probed.source, probed, recipe, clips_per_chunk)
+        return _planned(probed.source, probed, recipe, clips_per_chunk, listed)
     found: list[Chunk] = []
     before, left = Before(), recipe.limit_clips
     for part in probed.stretches:
         limited = recipe.model_copy(update={"limit_clips": left})
-        of_part = _planned(part.source, part, limited, clips_per_chunk)
+        mine = _of_stretch(listed, part.stretch, is_last=part is probed.stretches[-1])
+        of_part = _planned(part.source, part, limited, clips_per_chunk, mine)
         found += [laid(chunk, part.stretch, before) for chunk in of_part]
         spans = sum(clip.count for chunk in of_part for clip in chunk.clips)
-        frames = len(_clip_times(part.source, part, recipe)[0].pts)
-        before = Before(len(found), before.clips + spans, before.frames + frames)
+        times = _clip_times(part.source, part, recipe)[0]
+        before = Before(
+            len(found),
+            before.clips + spans,
+            before.frames + len(times.pts),
+            before.shots + len(times.cuts) + 1,
+        )
         left -= min(left, spans)
         if recipe.limit_clips and not left:
             break
     return found
 
 
+def _of_stretch(
+    listed: Sequence[ListedSpan], stretch: Stretch, *, is_last: bool
+) -> list[ListedSpan]:
+    """The rows that begin in a recording, by its own time; they end with it at the latest."""
+    mine: list[ListedSpan] = []
+    for row in listed:
+        begins, lasts = (
+            (Fraction(stretch.first_frame), Fraction(stretch.frame_count))
+            if row.in_frames
+            else (stretch.start, stretch.duration)
+        )
+        if row.start >= begins and (is_last or row.start < begins + lasts):
+            moved = {"start": row.start - begins, "end": min(row.end - begins, lasts)}
+            mine.append(row.model_copy(update=moved))
+    return mine
+
+
 def _planned(
-    source: Source, times_of: ProbedSource | ProbedStretch, recipe: Recipe, clips_per_chunk: int
+    source: Source,
+    times_of: ProbedSource | ProbedStretch,
+    recipe: Recipe,
+    clips_per_chunk: int,
+    listed: Sequence[ListedSpan],
 ) -> list[Chunk]:
     times, own = _clip_times(source, times_of, recipe)
-    planned = clips(source.file.key, times, recipe.span_source.spans(source, times))
+    asked = in_seconds(listed, own)
+    planned = clips(source.file.key, times, recipe.span_source.spans(source, times, asked))
     found = chunks(source, times, planned, clips_per_chunk)
     if (rate := recipe.constant_rate) is None:
         return list(found)
@@ -127,6 +164,7 @@ def _clip_times(
         source.video.end_pts,
         source.video.time_base,
         unpack(times_of.repeated),
+        cuts=unpack(times_of.cuts or ""),
     )
     rate = recipe.constant_rate
     return (own if rate is None else resampled_times(own, source.video, rate)), own
@@ -188,7 +226,7 @@ def make_chunk(
         still_the_same(chunk.source.file)
         sink.begin()
         with (
-            _opened(chunk.source.file, execution) as whole,
+            opened_source(chunk.source.file, execution) as whole,
             read_stretch(whole, chunk) as reading,
             scratch_folder(execution.scratch_dir, scratch_bytes(chunk)) as scratch,
         ):
@@ -221,7 +259,7 @@ def make_chunk(
     return sink.commit(made, effort)
 
 
-def _opened(file: SourceFile, execution: Execution) -> AbstractContextManager[Reading]:
+def opened_source(file: SourceFile, execution: Execution) -> AbstractContextManager[Reading]:
     """A source made readable; what reads it has its memory bounded."""
     limit = memory_limit(execution.ffmpeg_memory_gb)
     return opened(file, execution.scratch_dir, _bounded(execution), limit)

@@ -20,6 +20,7 @@ from clipping.ffmpeg.filters import size_of
 from clipping.models import Chunk, ClipStatus, Failure, ProbedSource, SourceFile, SourceRecord
 from clipping.run.chunk import plan_chunks, probe_file
 from clipping.run.preparation import found_by
+from clipping.run.shots import look_for_shots
 from clipping.run.summary import absent, listed
 from clipping.storage.discover import Found
 from clipping.storage.outputs import open_output
@@ -76,7 +77,10 @@ class _Forecast:
         if finished:
             return finished[0]
         try:
-            return probe_file(file, self.config.execution)
+            probed = probe_file(file, self.config.execution)
+            if probed.failure is not None:
+                return probed
+            return look_for_shots(probed, self.config, self.earlier.output, keep=False)
         except ClippingError as error:
             return ProbedSource(file=file, failure=Failure.of(error))
 

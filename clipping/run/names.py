@@ -11,10 +11,18 @@ from typing import Any
 
 from clipping.config.execution import Execution
 from clipping.config.run_config import RunConfig
-from clipping.models import Chunk, SourceFile
+from clipping.models import Chunk, ProbedSource, SourceFile
 from clipping.wording import count, size
 
-__all__ = ["again", "differing", "in_words", "name_of_chunks", "name_of_opening", "name_of_run"]
+__all__ = [
+    "again",
+    "differing",
+    "in_words",
+    "name_of_chunks",
+    "name_of_detection",
+    "name_of_opening",
+    "name_of_run",
+]
 
 _LONGEST = 60
 _LISTED = 8
@@ -35,6 +43,11 @@ def name_of_opening(files: Sequence[SourceFile], *, crashes: int = 0) -> str:
     first = _short(files[0].key)
     what = first if len(files) == 1 else f"{count(len(files), 'video')} from {first}"
     return ", ".join([f"open {what}", *again(crashes=crashes)])
+
+
+def name_of_detection(file: SourceFile, *, crashes: int = 0) -> str:
+    """A task that looks for shots: detect shots in talk.mp4."""
+    return ", ".join([f"detect shots in {_short(file.key)}", *again(crashes=crashes)])
 
 
 def name_of_chunks(
@@ -82,6 +95,8 @@ def in_words(value: Any) -> str:
             return f"{value.recipe.span_source.describe()} into {value.output}"
         case Execution():
             return differing(value)
+        case ProbedSource():
+            return _item(value.file)
         case list():
             items: list[Any] = value  # pyright: ignore[reportUnknownVariableType]
             words = [_item(item) for item in items[:_LISTED]]

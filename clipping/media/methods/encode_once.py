@@ -23,7 +23,7 @@ from clipping.ffmpeg.filters import Picture, aspect_of, cpu_picture, gpu_picture
 from clipping.ffmpeg.memory import alone_if_large
 from clipping.ffmpeg.reconfigured import Reconfigured
 from clipping.ffmpeg.shaped import shaped_picture
-from clipping.ffmpeg.showinfo import IS_FRAME, Decoded, frame_pts
+from clipping.ffmpeg.showinfo import IS_FRAME, Decoded, pts_in
 from clipping.media.cut import EncodedSegment
 from clipping.media.method import Job, PictureChanged
 from clipping.media.packet_check import check_frames
@@ -252,7 +252,7 @@ class EncodeOnce:
 
         def on_line(line: str) -> None:
             if IS_FRAME in line:
-                if (pts := frame_pts(line)) is not None:
+                if (pts := pts_in(line)) is not None:
                     given.append(pts)
             else:
                 others.read(line)
