@@ -59,6 +59,8 @@ def clip_json(source: Source, record: ClipRecord, recipe_digest: str, ffmpeg_ver
             }
         ),
         **({} if clip.stretch is None else {"stretch": clip.stretch}),
+        **({} if clip.shot is None else {"shot": clip.shot}),
+        **({} if clip.listed is None else {"span_id": clip.listed.id, "label": clip.listed.label}),
         "damaged_frames": record.damaged_frames,
         "time_base": str(clip.clock.time_base if clip.clock else video.time_base),
         "codec_source": video.codec,

@@ -79,6 +79,11 @@ MANIFEST_COLUMNS: tuple[Column, ...] = (
     Column("start_pts", "int64", "Presentation time of the first frame it holds, in time_base."),
     Column("end_pts", "int64", "Where the display of its last frame ends, in time_base."),
     Column("time_base", "string", "Seconds in one unit of PTS, as a fraction."),
+    Column(
+        "shot", "int64", "Number of the shot that it lies in, from 0; null without spans scenes."
+    ),
+    Column("span_id", "string", "What the list of spans calls it; null if it does not."),
+    Column("label", "string", "Its label in the list of spans; null if there is none."),
     Column("start_pts_s", "float64", "start_pts in seconds of the video's own clock."),
     Column("end_pts_s", "float64", "end_pts in seconds of the video's own clock."),
     Column("duration_s", "float64", "Seconds that it lasts, or was planned to."),
@@ -237,6 +242,9 @@ def clip_row(record: ClipRecord, origin: Origin, digest: str) -> dict[str, Any]:
         "start_pts": record.start_pts,
         "end_pts": clip.end_pts,
         "time_base": None if unit is None else str(unit),
+        "shot": clip.shot,
+        "span_id": clip.listed and clip.listed.id,
+        "label": clip.listed and clip.listed.label,
         "start_pts_s": None if base is None else float(clip.seconds_at(record.start_pts, base)),
         "end_pts_s": None if base is None else float(clip.seconds_at(clip.end_pts, base)),
         "duration_s": None if seconds is None else float(seconds),

@@ -55,6 +55,7 @@ class EarlierWork:
     tables: what earlier runs' tables tell, which saves reading records; None for a chunk.
     retry_failed: whether what failed permanently is to be tried again.
     ffmpeg_version: of the ffmpeg that would try it.
+    span_digests: with a list of spans, key of a source to the digest of its rows.
     """
 
     output: Output
@@ -63,6 +64,7 @@ class EarlierWork:
     retry_failed: bool = False
     ffmpeg_version: str = ""
     tables: HeldTables | None = None
+    span_digests: Mapping[str, str] | None = None
 
     @classmethod
     def of(cls, config: RunConfig, output: Output) -> EarlierWork:
@@ -104,7 +106,17 @@ class EarlierWork:
         if held is None or not held.needs_nothing or held.status == SourceStatus.FAILED:
             return None
         recorded = (held.uri, held.fingerprint, held.recipe_digest)
-        return held if recorded == (file.uri, file.fingerprint, self.recipe_digest) else None
+        if recorded != (file.uri, file.fingerprint, self.recipe_digest):
+            return None
+        if self.span_digests is not None:
+            record = held.record()
+            if record is None or record.spans_digest != self.spans_digest(file.key):
+                return None
+        return held
+
+    def spans_digest(self, key: str) -> str | None:
+        """The digest of what a list of spans has for a source; None without a list."""
+        return None if self.span_digests is None else self.span_digests.get(key)
 
     def source_record(self, key: str) -> SourceRecord | None:
         """How an earlier run ended for a source, or None.
@@ -140,6 +152,8 @@ class EarlierWork:
             # Whatever the recipe: a source is opened before the recipe matters.
             return (record, []) if self.would_fail_again(record) else None
         if record.recipe_digest != self.recipe_digest:
+            return None
+        if record.spans_digest != self.spans_digest(file.key):
             return None
         chunks: list[ChunkRecord] = []
         reached = 0
@@ -182,7 +196,7 @@ class EarlierWork:
             record = known.get(clip.id) or self._clip_record(clip, file)
             if record is None or not self._is_done(record):
                 continue
-            if record.clip.model_copy(update={"number": clip.number}) == clip:
+            if _is_same(record.clip, clip):
                 done[clip.id] = record.model_copy(update={"clip": clip})
         return done
 
@@ -222,6 +236,14 @@ class EarlierWork:
             return None
         proof = (values.get("recipe_digest"), values.get("source_fingerprint"))
         return record if proof == (self.recipe_digest, file.fingerprint) else None
+
+
+def _is_same(made: Clip, planned: Clip) -> bool:
+    """Whether a clip that was made is the planned one; another place in the list is no matter."""
+    others: dict[str, Any] = {"number": planned.number}
+    if made.listed and planned.listed:
+        others["listed"] = made.listed.model_copy(update={"row": planned.listed.row})
+    return made.model_copy(update=others) == planned
 
 
 def name_taken_by(record: SourceRecord | None, file: SourceFile) -> str | None:

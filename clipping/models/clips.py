@@ -297,6 +297,7 @@ class SourceRecord(Value):
     """How one source ended; its presence with all chunk records makes a resume free.
 
     package_version, ffmpeg_version: of what opened it; None where nothing got that far.
+    spans_digest: of what a list of spans had for it, if there was a list.
     """
 
     key: str
@@ -311,6 +312,7 @@ class SourceRecord(Value):
     source: Source | None = None
     package_version: str | None = None
     ffmpeg_version: str | None = None
+    spans_digest: str | None = Field(default=None, exclude_if=lambda digest: digest is None)
 
 
 class ProbedStretch(Value):

@@ -85,7 +85,7 @@ class ClipRun:
                 ExitStack() as stack,
                 Coverage(work.earlier.tables, work.earlier.recipe_digest) as manifest,
             ):
-                tracker = Tracker(self.config, work.earlier, self.tally, manifest)
+                tracker = Tracker(self.config, work.earlier, self.tally, manifest, work.spans)
                 waiting = tracker.sort_out(work.found)
                 self.had_work = bool(waiting)
                 if waiting:

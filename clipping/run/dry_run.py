@@ -19,8 +19,9 @@ from clipping.ffmpeg.encoders import bit_rate_for
 from clipping.ffmpeg.filters import size_of
 from clipping.models import Chunk, ClipStatus, Failure, ProbedSource, SourceFile, SourceRecord
 from clipping.run.chunk import plan_chunks, probe_file
-from clipping.run.preparation import found_by
+from clipping.run.preparation import earlier_work, found_by
 from clipping.run.shots import look_for_shots
+from clipping.run.span_list import SpanList, cut_short, load_spans
 from clipping.run.summary import absent, listed
 from clipping.storage.discover import Found
 from clipping.storage.outputs import open_output
@@ -40,7 +41,8 @@ def describe(config: RunConfig) -> list[str]:
     require_writable(config)
     found = found_by(config)
     output = open_output(config.output, config.execution.shard)
-    forecast = _Forecast(config, EarlierWork.of(config, output))
+    spans = load_spans(config, found)
+    forecast = _Forecast(config, earlier_work(config, output, found, spans), spans)
     with ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as pool:
         for probed in pool.map(forecast.look, found.sources):
             forecast.add(probed)
@@ -54,6 +56,7 @@ class _Forecast:
 
     config: RunConfig
     earlier: EarlierWork
+    spans: SpanList | None = None
     finished: int = 0
     without_clips: int = 0
     failures: list[str] = field(default_factory=list[str])
@@ -100,7 +103,11 @@ class _Forecast:
         if probed.source is not None:
             key = probed.file.key
             self.warnings.extend(f"{key}: {warning}" for warning in probed.source.warnings)
-        planned = plan_chunks(probed, config.recipe, config.execution.num_clips_per_chunk)
+        listed = self.spans.of(probed.file.key) if self.spans else ()
+        at_most = config.execution.num_clips_per_chunk
+        planned = plan_chunks(probed, config.recipe, at_most, listed)
+        clips = (clip for chunk in planned for clip in chunk.clips)
+        self.warnings.extend(f"{probed.file.key}: {warning}" for warning in cut_short(clips))
         self.without_clips += not planned
         if config.execution.prune:
             ids = {clip.id for chunk in planned for clip in chunk.clips}

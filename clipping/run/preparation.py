@@ -16,23 +16,37 @@ from clipping.config.run_config import RunConfig
 from clipping.dataset.layout import own_folders
 from clipping.dataset.resume import EarlierWork
 from clipping.errors import UsageError
+from clipping.run.span_list import SpanList, load_spans
 from clipping.storage.addresses import is_remote
 from clipping.storage.discover import Found, find_sources
 from clipping.storage.local_files import absolute
-from clipping.storage.outputs import open_output
+from clipping.storage.outputs import Output, open_output
 
-__all__ = ["Prepared", "found_by", "from_anywhere", "handed_over", "prepared", "require_absolute"]
+__all__ = [
+    "Prepared",
+    "earlier_work",
+    "found_by",
+    "from_anywhere",
+    "handed_over",
+    "prepared",
+    "require_absolute",
+]
 
 _SOURCES_LOOKED_AT = 100
 
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A run that can begin. found: what the inputs hold; earlier: what the output holds."""
+    """A run that can begin.
+
+    found: what the inputs hold; earlier: what the output holds; spans: what a list of spans has
+    for each video, if there is one.
+    """
 
     config: RunConfig
     found: Found
     earlier: EarlierWork
+    spans: SpanList | None = None
 
     @property
     def may_have_work(self) -> bool:
@@ -62,7 +76,11 @@ def from_anywhere(config: RunConfig) -> RunConfig:
     def led(path: str) -> str:
         return path if is_remote(path) else absolute(path)
 
-    return replace(config, input=tuple(map(led, config.input)), output=led(config.output))
+    led_to = replace(config, input=tuple(map(led, config.input)), output=led(config.output))
+    if not config.recipe.span_list:
+        return led_to
+    recipe = config.recipe.model_copy(update={"span_list": led(config.recipe.span_list)})
+    return replace(led_to, recipe=recipe)
 
 
 def require_absolute(config: RunConfig) -> None:
@@ -110,4 +128,21 @@ def prepared(config: RunConfig) -> AbstractContextManager[Prepared]:
 def _prepare(config: RunConfig) -> Generator[Prepared]:
     output = open_output(config.output, config.execution.shard)
     with output.claimed():
-        yield Prepared(config, found_by(config), EarlierWork.of(config, output))
+        found = found_by(config)
+        spans = load_spans(config, found)
+        yield Prepared(config, found, earlier_work(config, output, found, spans), spans)
+
+
+def earlier_work(
+    config: RunConfig, output: Output, found: Found, spans: SpanList | None
+) -> EarlierWork:
+    """What an output holds of a run's clips; rows of a list that cannot be made are among `found`.
+
+    Raises StorageError.
+    """
+    earlier = EarlierWork.of(config, output)
+    if spans is None:
+        return earlier
+    found.failed += spans.problems
+    digests = {file.key: spans.digest(file.key) for file in found.sources}
+    return replace(earlier, span_digests=digests)

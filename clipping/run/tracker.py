@@ -33,6 +33,7 @@ from clipping.models import (
     SourceStatus,
 )
 from clipping.run.chunk import plan_chunks
+from clipping.run.span_list import SpanList, cut_short
 from clipping.run.tally import Tally
 from clipping.storage.addresses import is_remote
 from clipping.storage.discover import Found
@@ -56,12 +57,16 @@ class _Underway:
 
 @dataclass
 class Tracker:
-    """Follows one run. earlier: what the output held when it began."""
+    """Follows one run.
+
+    earlier: what the output held when it began; spans: what a list of spans has for each video.
+    """
 
     config: RunConfig
     earlier: EarlierWork
     tally: Tally
     manifest: Coverage
+    spans: SpanList | None = None
     _underway: dict[str, _Underway] = field(default_factory=dict[str, _Underway])
     # Ids of clips that had failed for good when their chunk was planned. What fails in this run
     # is recorded at once, and a second attempt would take it for old.
@@ -160,7 +165,8 @@ class Tracker:
         recipe, source = self.config.recipe, probed.source
         assert source is not None
         video, key = source.video, source.file.key
-        chunks = plan_chunks(probed, recipe, self.config.execution.num_clips_per_chunk)
+        listed = self.spans.of(key) if self.spans else ()
+        chunks = plan_chunks(probed, recipe, self.config.execution.num_clips_per_chunk, listed)
         if not chunks:
             reason = f"lasts {float(video.duration):.3f} s, {recipe.span_source.why_none()}"
             record = self._source_record(
@@ -179,6 +185,8 @@ class Tracker:
             self.tally.add_warning(
                 f"{key}: it has no audio track {recipe.audio_track}; clips get its default one"
             )
+        for warning in cut_short(clip for chunk in chunks for clip in chunk.clips):
+            self.tally.add_warning(f"{key}: {warning}")
         clips = self.tally.add_planned(clip for chunk in chunks for clip in chunk.clips)
         self._underway[key] = _Underway(source, len(chunks), clips, len(chunks))
         waiting: list[Waiting] = []
@@ -281,6 +289,7 @@ class Tracker:
             fingerprint=file.fingerprint,
             recipe_digest=self.earlier.recipe_digest,
             status=status,
+            spans_digest=self.earlier.spans_digest(file.key),
             **more,
         )
 
