@@ -12,6 +12,7 @@ __all__ = ["SoundSettings", "sound_choice"]
 
 # What AAC-LC knows (ISO/IEC 14496-3, table 1.18), but for rates that nobody hears.
 _RATES = (8_000, 11_025, 12_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000, 88_200, 96_000)
+OPUS_RATE = 48_000  # Hz, of which Opus in MP4 always is
 # The setting was yes or no once; so it stands in environments and saved deployments.
 _YES, _NO = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
 
@@ -35,19 +36,19 @@ def _known_rate(rate: int) -> int:
 class SoundSettings(BaseModel):
     """What becomes of the sound."""
 
-    audio: Annotated[Literal["auto", "aac", "none"], BeforeValidator(sound_choice)] = Field(
+    audio: Annotated[Literal["auto", "aac", "opus", "none"], BeforeValidator(sound_choice)] = Field(
         default="auto",
         title="Audio",
         description="auto keeps the audio track: copied if MP4 can hold its codec (FLAC is encoded"
-        " anew, without loss), else encoded to AAC; aac encodes whatever is not AAC; none leaves it"
-        " out.",
+        " anew, without loss), else encoded to AAC; aac and opus encode whatever is not that; none"
+        " leaves it out.",
     )
     audio_sample_rate: Annotated[int, AfterValidator(_known_rate)] = Field(
         default=0,
         ge=0,
         title="Audio: sample rate (Hz)",
         description="Sample rate of the sound in Hz (16000 for speech); 0 keeps the source's. Sound"
-        " of another rate is encoded to AAC.",
+        " of another rate is encoded.",
     )
     audio_channels: int = Field(
         default=0,
@@ -55,7 +56,7 @@ class SoundSettings(BaseModel):
         le=2,
         title="Audio: channels",
         description="1 for mono, 2 for stereo, mixed down by FFmpeg's rules; 0 keeps the source's."
-        " Sound of another number of channels is encoded to AAC.",
+        " Sound of another number of channels is encoded.",
     )
     audio_track: Annotated[str, BeforeValidator(_as_text)] = Field(
         default="",
@@ -70,13 +71,18 @@ class SoundSettings(BaseModel):
     def _of_some_sound(self) -> Self:
         if self.audio == "none" and (self.audio_sample_rate or self.audio_channels):
             raise ValueError("audio none has neither a sample rate nor channels: leave them out")
+        if self.audio == "opus" and self.audio_sample_rate not in (0, OPUS_RATE):
+            raise ValueError(
+                f"audio opus has {OPUS_RATE} Hz, whatever it is made of: leave out"
+                " audio_sample_rate"
+            )
         return self
 
     @property
     def sound_wish(self) -> SoundWish:
         """What is wanted of a source's sound."""
         return SoundWish(
-            aac_only=self.audio == "aac",
+            codec=self.audio if self.audio in ("aac", "opus") else "",
             sample_rate=self.audio_sample_rate,
             channels=self.audio_channels,
             track=self.audio_track,

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-__all__ = ["Mix", "mix", "mixed_to"]
+__all__ = ["Mix", "mix", "mixed_to", "opus_mix"]
 
 _SURROUND = ("FL", "FR", "FC", "LFE", "BL", "BR", "SL", "SR")
 # From the smallest. The names are FFmpeg's.
@@ -108,6 +108,13 @@ def mixed_to(made: Mix, channels: int) -> Mix:
     layout = "mono" if channels == 1 else "stereo"
     is_lossy = made.is_lossy or made.channels > channels
     return Mix(layout, (*made.filters, f"aformat=channel_layouts={layout}"), is_lossy)
+
+
+def opus_mix(made: Mix) -> Mix:
+    """The same in a layout that Opus has a number for, too (RFC 7845, section 5.1.1.2)."""
+    if made.layout != "4.0":
+        return made
+    return Mix("5.0", (*made.filters, "aformat=channel_layouts=5.0"), is_lossy=made.is_lossy)
 
 
 def _told(places: Sequence[str]) -> list[str]:

@@ -308,12 +308,13 @@ def audio_command(
     bit_rate: int,
     output: str,
     sample_rate: int = 0,
+    encoder: str = "aac",
 ) -> list[str]:
-    """Encode one audio track's `[start, end)` (absolute seconds) as AAC, from `start` exactly.
+    """Encode one audio track's `[start, end)` (absolute seconds), from `start` exactly.
 
     Silence fills what the source lacks, so that sound stays where it belongs.
     has_gaps: whether a seek may land years before `start`; aresample cannot drop that much.
-    mix: filters that bring the channels into a layout that AAC takes.
+    mix: filters that bring the channels into a layout that the codec takes.
     sample_rate: to resample to, in Hz; 0 for the track's own.
     is_edited: whether its parts are cut together with a step of less than a packet, which is not
     to be smoothed out.
@@ -335,7 +336,7 @@ def audio_command(
         *_input(url, threads=1, seek=seek, is_late=is_late),
         *["-map", f"0:{stream}", "-vn", "-sn", "-dn", "-map_metadata", "-1"],
         *["-af", ",".join(chain), "-t", _us(end - start)],
-        *["-c:a", "aac", "-b:a", str(bit_rate), "-f", "mp4", output],
+        *["-c:a", encoder, "-b:a", str(bit_rate), "-f", "mp4", output],
     ]
 
 

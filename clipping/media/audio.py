@@ -19,7 +19,7 @@ from typing import Any
 
 import av
 
-from clipping.ffmpeg.channels import Mix, mix, mixed_to
+from clipping.ffmpeg.channels import Mix, mix, mixed_to, opus_mix
 from clipping.ffmpeg.commands import audio_command
 from clipping.media.stream_reader import read_sound
 from clipping.models import AudioTrack, SoundWish, Source
@@ -49,8 +49,9 @@ COPYABLE: dict[str, Fraction] = {
     "flac": Fraction(0),
 }
 
-# Bit/s of AAC for each channel: of the first two, and of more.
-_BIT_RATE, _MORE_BIT_RATE = 96_000, 48_000
+# Codec to FFmpeg's encoder, and bit/s for each channel: of the first two, and of more.
+_ENCODERS = {"aac": ("aac", 96_000, 48_000), "opus": ("libopus", 64_000, 40_000)}
+_OPUS_RATE = 48_000
 
 _ANY = SoundWish()
 # How far before a chunk the audio is read, so that the preroll is there.
@@ -74,7 +75,7 @@ class SoundPacket:
 class Sound:
     """A chunk's audio packets in order, and the stream that describes them to a muxer.
 
-    mix: what the source's channels became in its encode to AAC, if it was. is_new: whether FLAC
+    mix: what the source's channels became in its encode, if it was encoded. is_new: whether FLAC
     was encoded anew, of the same samples. is_asked_for: whether it is the track that was.
     """
 
@@ -109,8 +110,8 @@ def open_sound(
     """The source's sound within spans of absolute times in seconds; None if there is none.
 
     Copied where MP4 may hold the codec, it is as wished, `copy` is on and its edit list has one
-    part at most (what a decoder needs before a part is not presented), else encoded to AAC once for
-    the whole stretch. Raises FfmpegError if it can be neither.
+    part at most (what a decoder needs before a part is not presented), else encoded once for the
+    whole stretch, to AAC or as wished. Raises FfmpegError if it can be neither.
     """
     track, is_asked_for = source.sound_for(wish)
     if track is None:
@@ -128,7 +129,7 @@ def open_sound(
         start, end = min(a for a, _ in spans), max(b for _, b in spans)
         origin = max(start - _MARGIN, Fraction(0)) if start >= 0 else start
         made = _encode(source, track, wish, reading, origin, end, binary, path, stall_limit)
-        encoded = _encoded(track, made, _opened(path, stack), origin)
+        encoded = _encoded(track, made, _opened(path, stack), origin, wish.codec or "aac")
         yield encoded and replace(encoded, is_asked_for=is_asked_for)
 
 
@@ -147,8 +148,11 @@ def _encode(
     path: Path,
     stall_limit: float,
 ) -> Mix:
-    """Encode a stretch of the track to AAC, and say what became of its channels."""
+    """Encode a stretch of the track, and say what became of its channels."""
+    codec = wish.codec or "aac"
     made = mixed_to(mix(track.places), wish.channels)
+    if codec == "opus":
+        made = opus_mix(made)
     may_seek = source.video.seekable and not track.is_edited
     seek = origin - _MARGIN if may_seek else None
     first = source.video.first_pts * source.video.time_base
@@ -163,8 +167,9 @@ def _encode(
         is_late=source.video.is_late,
         is_edited=track.is_edited,
         mix=made.filters,
-        bit_rate=_bit_rate(made.channels, wish.sample_rate or track.sample_rate),
-        sample_rate=wish.sample_rate,
+        bit_rate=_bit_rate(codec, made.channels, wish.sample_rate or track.sample_rate),
+        sample_rate=_OPUS_RATE if codec == "opus" else wish.sample_rate,
+        encoder=_ENCODERS[codec][0],
         output=str(path),
     )
     what = f"encoding the sound of {source.file.key}"
@@ -172,9 +177,10 @@ def _encode(
     return made
 
 
-def _bit_rate(channels: int, sample_rate: int) -> int:
-    """Bit/s for AAC; with a lower sample rate there is less to tell."""
-    full = _BIT_RATE * min(2, channels) + _MORE_BIT_RATE * max(0, channels - 2)
+def _bit_rate(codec: str, channels: int, sample_rate: int) -> int:
+    """Bit/s for an encode; with a lower sample rate there is less to tell."""
+    _, each, of_more = _ENCODERS[codec]
+    full = each * min(2, channels) + of_more * max(0, channels - 2)
     return full if sample_rate >= 32_000 else full // 2
 
 
@@ -267,7 +273,9 @@ def _aligned(segment: Sequence[SoundPacket], frame: int) -> Iterator[SoundPacket
 _FRAME_SIZES = (1024, 2048, 1152, 576, 960, 1536, 4096, 4608, 120, 240, 480, 1920, 2880)
 
 
-def _encoded(track: AudioTrack, made: Mix, container: Any, origin: Fraction) -> Sound | None:
+def _encoded(
+    track: AudioTrack, made: Mix, container: Any, origin: Fraction, codec: str
+) -> Sound | None:
     if not container.streams.audio:  # the track ends before
         return None
     stream = container.streams.audio[0]
@@ -282,8 +290,8 @@ def _encoded(track: AudioTrack, made: Mix, container: Any, origin: Fraction) -> 
         for packet in container.demux(stream)
         if packet.size and packet.pts is not None
     )
-    preroll = round(COPYABLE["aac"] * rate)
-    return Sound(track, "aac", rate, preroll, stream, packets, made)
+    preroll = round(COPYABLE[codec] * rate)
+    return Sound(track, codec, rate, preroll, stream, packets, made)
 
 
 def packets_within(

@@ -355,7 +355,7 @@ def _audio_facts(sound: Sound | None, wish: SoundWish) -> dict[str, Any] | None:
     if not sound.is_asked_for:
         notes.append(f"there is no audio track {wish.track}: it is the default one")
     if mix and mix.is_lossy:
-        why = "as asked" if wish.channels else "which AAC takes"
+        why = "as asked" if wish.channels else f"which {sound.codec.upper()} takes"
         notes.append(f"{track.layout} mixed down to {mix.layout}, {why}")
     if notes:
         facts["note"] = "; ".join(notes)

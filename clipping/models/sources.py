@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterable
 from fractions import Fraction
+from typing import Literal
 
 from pydantic import AliasChoices, Field, SecretStr
 
@@ -66,11 +67,12 @@ class AudioTrack(Value):
 class SoundWish(Value):
     """What is wanted of a source's sound.
 
-    aac_only: encode what is not AAC; sample_rate (Hz), channels: 0 for the source's own.
+    codec: encode what is not of it; empty for AAC where the source's cannot be copied.
+    sample_rate (Hz), channels: 0 for the source's own.
     track: a language, or a number from 1; empty for the one that players take.
     """
 
-    aac_only: bool = False
+    codec: Literal["", "aac", "opus"] = ""
     sample_rate: int = 0
     channels: int = 0
     track: str = ""
@@ -78,7 +80,7 @@ class SoundWish(Value):
     def is_met_by(self, track: AudioTrack) -> bool:
         """Whether a track's packets are as wanted."""
         return (
-            (not self.aac_only or track.codec == "aac")
+            self.codec in ("", track.codec)
             and self.sample_rate in (0, track.sample_rate)
             and self.channels in (0, track.channels)
         )

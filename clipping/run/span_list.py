@@ -76,8 +76,9 @@ def cut_short(clips: Iterable[Clip]) -> Iterator[str]:
 def _content(path: str) -> bytes:
     try:
         if is_remote(path):
-            size = object_store.look(path)
-            return object_store.fetch(path, 0, size.size, size.size) if size else b""
+            held = object_store.look(path)
+            size = held.size if held and held.size else 0
+            return object_store.fetch(path, 0, size, size) if size else b""
         return Path(absolute(path)).read_bytes()
     except (OSError, StorageError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)

@@ -411,3 +411,58 @@ def test_sound_that_is_as_wished_is_copied(make: Make, tmp_path: Path) -> None:
         add_sound(tmp_path / "silent.mp4", noise(2), tmp_path / "in.mp4", "-c:a", codec)
         made = make(tmp_path / "in.mp4", clip_len_s=1, clip_stride_s=1, **wish)
         assert {c.audio["copied"] for c in made.clips if c.audio} == {copied}, (codec, wish)
+
+
+@pytest.mark.parametrize(
+    ("name", "codec"),
+    [("in.mp4", "aac"), ("in.mkv", "pcm_s16le"), ("in.mp4", "ac3"), ("in.mkv", "libopus")],
+)
+@pytest.mark.parametrize("split", [Execution(), Execution(num_clips_per_chunk=1)], ids=["1", "n"])
+def test_opus_begins_and_ends_with_the_clip(
+    make: Make, tmp_path: Path, name: str, codec: str, split: Execution
+) -> None:
+    """Overlapping clips, however the work is split; what is Opus already is copied."""
+    counter_video(tmp_path / "silent.mp4", *steady(150, 25))
+    sound = noise(6)
+    add_sound(tmp_path / "silent.mp4", sound, tmp_path / name, "-c:a", codec)
+    made = make(
+        tmp_path / name, execution=split, clip_len_s=2, clip_stride_s=1.3, audio="opus",
+    )  # fmt: skip
+    assert len(made.clips) == 5
+    for record in made.clips:
+        assert record.audio is not None
+        facts = record.audio
+        assert (facts["codec"], facts["sample_rate"]) == ("opus", RATE)
+        assert facts["copied"] is (codec == "libopus")
+        video = made.source.video
+        at = round((record.clip.start_pts - video.first_pts) * video.time_base * RATE)
+        clip = heard(Path(record.location or ""))
+        assert abs(lag(sound[at : at + 2 * RATE], clip)) <= (24 if name == "in.mkv" else 1)
+        length = float(record.duration or 0)
+        assert abs(len(clip) / RATE - min(length, 6 - at / RATE)) <= 960 / RATE
+
+
+@pytest.mark.parametrize("rate", [8_000, 44_100])
+def test_opus_of_another_rate_and_of_surround(make: Make, tmp_path: Path, rate: int) -> None:
+    """Resampled to 48 kHz where it was; 4.0, for which Opus has no number, becomes 5.0."""
+    counter_video(tmp_path / "silent.mp4", *steady(100, 25))
+    low = low_noise(4)
+    more = ["-c:a", "pcm_s16le", "-ar", str(rate), "-ac", "1"]
+    add_sound(tmp_path / "silent.mp4", low, tmp_path / "in.mkv", *more)
+    made = make(tmp_path / "in.mkv", clip_len_s=2, clip_stride_s=1, audio="opus")
+    for record in made.clips:
+        assert record.audio is not None
+        assert (record.audio["sample_rate"], record.audio["channels"]) == (RATE, 1)
+        at = record.clip.number * RATE
+        clip = heard(Path(record.location or ""))
+        if rate > 8_000:
+            assert abs(lag(low[at : at + 2 * RATE], clip)) <= 24
+    channels = np.stack([low] * 4, axis=1)
+    layout = ["-c:a", "flac", "-channel_layout", "4.0"]
+    add_channels(tmp_path / "silent.mp4", channels, tmp_path / "four.mkv", *layout)
+    made = make(tmp_path / "four.mkv", clip_len_s=2, clip_stride_s=2, audio="opus")
+    for record in made.clips:
+        assert record.audio is not None
+        assert (record.audio["channels"], record.audio["layout"]) == (5, "5.0")
+        with av.open(record.location or "") as container:
+            assert container.streams.audio[0].layout.name.startswith("5.0")
