@@ -16,6 +16,7 @@ from clipping import __version__
 from clipping.cli.config_file import read_config_file
 from clipping.config.execution import Execution
 from clipping.config.load import Settings, load
+from clipping.config.profiles import PROFILES
 from clipping.config.recipe import Recipe
 from clipping.config.sound_settings import sound_choice
 from clipping.config.units import Seconds
@@ -135,7 +136,7 @@ def _parser(program: str, *, shows_all: bool) -> argparse.ArgumentParser:
         "videos", nargs="*", metavar="VIDEOS",
         help="Videos, folders, globs, lists: the same as --input.",
     )  # fmt: skip
-    own = _own() if shows_all else ["output", "dry_run"]
+    own = _own() if shows_all else ["output", "profile", "dry_run"]
     _add(parser, "input and output", Settings, own)
     recipe = Recipe.model_fields if shows_all else _MOST_USED["recipe"]
     execution = Execution.model_fields if shows_all else _MOST_USED["execution"]
@@ -171,6 +172,9 @@ def parse(argv: Sequence[str], program: str = "clip-videos") -> Settings:
         raise SystemExit(0)
     # Not parse_args: a flag may stand between two videos.
     given = vars(parser.parse_intermixed_args(words))
+    if given["profile"] == "list":
+        print(profile_table(shutil.get_terminal_size().columns))
+        raise SystemExit(0)
     videos: list[str] = [*given.pop("videos"), *after]
     del given["help"]
     file: str | None = given.pop("config")
@@ -188,6 +192,25 @@ def parse(argv: Sequence[str], program: str = "clip-videos") -> Settings:
             values[frames], origins[frames] = found[1], origins[length]
             del values[length]
     return load(origins, **values)
+
+
+def profile_table(width: int) -> str:
+    """All profiles with what they set, within `width` columns."""
+    lines: list[str] = []
+    for name, profile in PROFILES.items():
+        settings = " ".join(
+            f"--no-{key.replace('_', '-')}" if value is False else f"{flag(key)} {value}"
+            for key, value in profile.values.items()
+        )
+        for text, indent in ((f"{name}: {profile.about}", 2), (settings, 4)):
+            first = "" if indent == 2 else "    "
+            lines.append(
+                textwrap.fill(
+                    text, width - 2, initial_indent=first, subsequent_indent="    ",
+                    break_on_hyphens=False,
+                )
+            )  # fmt: skip
+    return "\n".join(lines)
 
 
 def _spelled(argv: Sequence[str], known: set[str]) -> list[str]:

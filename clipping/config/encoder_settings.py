@@ -6,8 +6,9 @@ import re
 from fractions import Fraction
 from typing import Annotated, Self
 
-from pydantic import AfterValidator, BaseModel, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, model_validator
 
+from clipping.config.units import as_text
 from clipping.ffmpeg.encoders import (
     AUTO,
     DEFAULT,
@@ -92,7 +93,9 @@ class EncoderSettings(BaseModel):
         description=_encoder_help(),
         json_schema_extra={"enum": [*choices()]},
     )
-    preset: str | None = Field(default=None, title="Preset", description=_preset_help())
+    preset: Annotated[str | None, BeforeValidator(as_text)] = Field(
+        default=None, title="Preset", description=_preset_help()
+    )
     quality: float | None = Field(
         default=None,
         ge=min(row.quality_range[0] for row in ENCODERS.values()),
@@ -100,7 +103,7 @@ class EncoderSettings(BaseModel):
         title="Quality",
         description=_quality_help(),
     )
-    gop: Annotated[str, AfterValidator(_known_gop)] = Field(
+    gop: Annotated[str, BeforeValidator(as_text), AfterValidator(_known_gop)] = Field(
         default="2s",
         title="Keyframes at least every (seconds, frames)",
         description="The longest way from one keyframe to the next: seconds (2s, 0.5s) or frames"

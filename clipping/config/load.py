@@ -1,7 +1,7 @@
 """A run's configuration from flags, flow parameters, the environment and `.env`.
 
-The earlier of these wins. An environment variable is called like the setting, with a prefix:
-`CLIPPING_CLIP_LEN_S`.
+The earlier of these wins, and a profile comes last. An environment variable is called like the
+setting, with a prefix: `CLIPPING_CLIP_LEN_S`.
 """
 
 from __future__ import annotations
@@ -12,10 +12,18 @@ import re
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field, ValidationError
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict, SettingsError
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
+from pydantic.fields import FieldInfo
+from pydantic_settings import (
+    BaseSettings,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+)
 
 from clipping.config.execution import Execution
+from clipping.config.profiles import known_profile, profile_values
 from clipping.config.recipe import Recipe
 from clipping.config.run_config import RunConfig
 from clipping.errors import UsageError
@@ -32,6 +40,19 @@ def _paths(value: Any) -> Any:
     if isinstance(value, str):
         return json.loads(value) if value.lstrip().startswith('["') else [value]
     return value
+
+
+class _ProfileSource(PydanticBaseSettingsSource):
+    """The values of the profile that one of the sources before it names."""
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
+        """Not asked: a profile is given as a whole."""
+        del field
+        return None, field_name, False
+
+    def __call__(self) -> dict[str, Any]:
+        given = {k: v for k, v in self.current_state.items() if v is not None}
+        return profile_values(str(given.get("profile", "")), given)
 
 
 class Settings(BaseSettings, Recipe, Execution):  # pyright: ignore[reportIncompatibleVariableOverride]
@@ -60,6 +81,11 @@ class Settings(BaseSettings, Recipe, Execution):  # pyright: ignore[reportIncomp
         min_length=1,
         description="The folder for clips and records, or an s3://, gs:// or az:// prefix.",
     )
+    profile: Annotated[str, AfterValidator(known_profile)] = Field(
+        default="",
+        description="A whole recipe by its name; what is given besides wins. --profile list shows"
+        " them.",
+    )
     dry_run: bool = Field(default=False, description="Show what would be done; write nothing.")
     as_json: bool = Field(
         default=False,
@@ -71,6 +97,19 @@ class Settings(BaseSettings, Recipe, Execution):  # pyright: ignore[reportIncomp
         description="Join the manifests that the runs of all shards left in the output into "
         "manifest.parquet, and do nothing else.",
     )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """A profile's values come last."""
+        profile = _ProfileSource(settings_cls)
+        return init_settings, env_settings, dotenv_settings, file_secret_settings, profile
 
     def run_config(self) -> RunConfig:
         """The run that these settings ask for. Raises UsageError."""
@@ -100,11 +139,17 @@ def resolve(
 ) -> RunConfig:
     """A run from flow parameters over the environment over `.env` over the defaults.
 
-    Only what was set explicitly on a model counts as given. Raises UsageError.
+    Only what was set explicitly on a model counts as given. With a profile, what is as it is by
+    default does not count either: a form sends its defaults as well. Raises UsageError.
     """
     for model in (recipe, execution):
         if model is not None:
             given |= {k: getattr(model, k) for k in model.model_fields_set}
+    if given.get("profile"):
+        usual = Recipe()
+        for name in Recipe.model_fields:
+            if name in given and given[name] == getattr(usual, name):
+                del given[name]
     return load(**given).run_config()
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from fractions import Fraction
-from typing import Annotated, Any, Self
+from typing import Annotated, Self
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, model_validator
 
+from clipping.config.units import as_text
 from clipping.plan.picture_size import Fit, SizeRule
 
 __all__ = ["PictureSettings"]
@@ -15,10 +16,6 @@ __all__ = ["PictureSettings"]
 _LARGEST = 16_384  # pixels
 _SHORT_SIDE = re.compile(r"(\d{1,5})p")
 _BOX = re.compile(r"(\d{1,5})[x×](\d{1,5})")
-
-
-def _as_text(value: Any) -> Any:
-    return str(value) if isinstance(value, int | float) else value
 
 
 def _known_size(text: str) -> str:
@@ -71,7 +68,7 @@ def _known_rate(text: str) -> str:
 class PictureSettings(BaseModel):
     """What becomes of the picture, and when it is shown."""
 
-    fps: Annotated[str, BeforeValidator(_as_text), AfterValidator(_known_rate)] = Field(
+    fps: Annotated[str, BeforeValidator(as_text), AfterValidator(_known_rate)] = Field(
         default="",
         title="Frames per second (24, 30000/1001)",
         description="A constant frame rate: each frame shows what the source presents at its time,"

@@ -39,9 +39,8 @@ class SoundSettings(BaseModel):
     audio: Annotated[Literal["auto", "aac", "opus", "none"], BeforeValidator(sound_choice)] = Field(
         default="auto",
         title="Audio",
-        description="auto keeps the audio track: copied if MP4 can hold its codec (FLAC is encoded"
-        " anew, without loss), else encoded to AAC; aac and opus encode whatever is not that; none"
-        " leaves it out.",
+        description="auto copies what MP4 can hold (FLAC is encoded anew, without loss) and encodes"
+        " the rest to AAC; aac and opus encode whatever is not that; none leaves it out.",
     )
     audio_sample_rate: Annotated[int, AfterValidator(_known_rate)] = Field(
         default=0,

@@ -1,4 +1,4 @@
-"""Lengths of time as people write them."""
+"""Lengths of time, and numbers, as people write them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator
 
-__all__ = ["Seconds", "as_seconds"]
+__all__ = ["Seconds", "as_seconds", "as_text"]
 
 _UNITS = {"ms": Fraction(1, 1000), "s": 1, "m": 60, "min": 60, "h": 3600, "d": 86_400}
 _NUMBER = r"\d{1,12}(?:\.\d{1,12})?|\.\d{1,12}"
@@ -38,3 +38,9 @@ def as_seconds(value: Any) -> Any:
 
 
 Seconds = Annotated[float, BeforeValidator(as_seconds)]
+
+
+def as_text(value: Any) -> Any:
+    """A number as text, as a configuration file or a form may give it; anything else as it is."""
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return f"{value:g}" if is_number else value

@@ -71,6 +71,7 @@ def clip_flow(
     output: str = "clips",
     recipe: Recipe = Recipe(),  # noqa: B008  Prefect shows the default in its form
     execution: Execution = Execution(),  # noqa: B008
+    profile: str = "",
 ) -> Any:
     """Clip every video that `input` names into the folder `output`.
 
@@ -86,13 +87,16 @@ def clip_flow(
             takes absolute paths only, here and in `input`.
         recipe: What decides the content of the clips.
         execution: What decides where and how the work is done.
+        profile: A whole recipe by its name (docs/profiles.md); what the recipe says that differs
+            from its defaults wins.
 
     """
     without_known_failures()
     keep_interrupting()
     view = current_view() or flow_run_view()
     try:
-        config = resolve(recipe, execution, input=input, output=output)
+        more = {"profile": profile} if profile else {}
+        config = resolve(recipe, execution, input=input, output=output, **more)
         if deployment.id is not None:
             require_absolute(config)
         config = from_anywhere(config)
