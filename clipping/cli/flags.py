@@ -31,7 +31,7 @@ _CALLED = {"as_json": "--json"}
 _SHORT = {"input": "-i", "output": "-o"}
 # What `--help` alone shows, besides input and output.
 _MOST_USED = {
-    "recipe": ("clip_len_s", "clip_stride_s", "min_clip_length_s", "encoder", "size", "audio"),
+    "recipe": ("clip_len_s", "clip_stride_s", "encoder", "fps", "size", "audio"),
     "execution": ("ray_address",),
 }
 _EXAMPLES = """\
@@ -43,8 +43,8 @@ examples:
 _MORE = """\
 Times are in seconds (10, 10s, 1.5m) or hours, minutes and seconds (00:00:10). Run the same command
 again to go on where it stopped. `--help all` lists all flags. Each of them is also an environment
-variable (--clip-len-s: CLIPPING_CLIP_LEN_S), which may stand in a .env file, and a line in the file
-that --config names. The flag wins over that file, the file over the environment.
+variable (--clip-len-s: CLIPPING_CLIP_LEN_S), which may stand in .env, and a line in the file that
+--config names: the flag wins, then the file.
 """
 
 

@@ -83,8 +83,7 @@ class Settings(BaseSettings, Recipe, Execution):  # pyright: ignore[reportIncomp
     )
     profile: Annotated[str, AfterValidator(known_profile)] = Field(
         default="",
-        description="A whole recipe by its name; what is given besides wins. --profile list shows"
-        " them.",
+        description="A whole recipe by its name (list shows all); what else is given wins.",
     )
     dry_run: bool = Field(default=False, description="Show what would be done; write nothing.")
     as_json: bool = Field(

@@ -71,9 +71,8 @@ class PictureSettings(BaseModel):
     fps: Annotated[str, BeforeValidator(as_text), AfterValidator(_known_rate)] = Field(
         default="",
         title="Frames per second (24, 30000/1001)",
-        description="A constant frame rate: each frame shows what the source presents at its time,"
-        " so that frames are dropped or repeated; empty keeps the source's frames and their times."
-        " 23.976, 29.97 and 59.94 mean 24000/1001, 30000/1001 and 60000/1001.",
+        description="A constant frame rate: each frame shows what the source presents at its time."
+        " Empty keeps the source's frames and their times. 29.97 means 30000/1001.",
     )
     size: Annotated[str, AfterValidator(_known_size)] = Field(
         default="",
