@@ -30,7 +30,9 @@ def require_encoder(config: RunConfig) -> None:
     require_gpu_here(config)
     if config.cpu_encoder is None:
         return
-    row = encoder(config.cpu_encoder)
+    if config.recipe.copies and not config.recipe.copy_fallback:
+        return
+    row = encoder(config.recipe.copy_fallback or config.cpu_encoder)
     trial = try_encoder(binary, row.name, config.recipe.trial_rate(row))
     if trial.works is False:
         raise UsageError(

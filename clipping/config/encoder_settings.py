@@ -11,6 +11,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, model_va
 from clipping.config.units import as_text
 from clipping.ffmpeg.encoders import (
     AUTO,
+    COPY,
     DEFAULT,
     ENCODERS,
     Encoder,
@@ -19,6 +20,7 @@ from clipping.ffmpeg.encoders import (
     bit_rate_for,
     candidates,
     choices,
+    cpu_encoders,
     gpu_encoder,
 )
 from clipping.models import VideoFacts
@@ -33,6 +35,12 @@ def _known_encoder(name: str) -> str:
     return name
 
 
+def _known_fallback(name: str) -> str:
+    if name and name not in cpu_encoders():
+        raise ValueError(f"choose one of {', '.join(cpu_encoders())}, or leave it empty")
+    return name
+
+
 def _encoder_help() -> str:
     gpu = gpu_encoder(AUTO)
     assert gpu is not None
@@ -40,7 +48,8 @@ def _encoder_help() -> str:
     rows = [f"{row.name} ({codecs[row.codec]})" for row in ENCODERS.values()]
     return (
         f"Video encoder: {', '.join(rows)}. {gpu.name} needs a GPU that has it. {AUTO} uses"
-        f" {gpu.name} on the nodes that have it and {DEFAULT.name} on the others, at the same time."
+        f" {gpu.name} on the nodes that have it and {DEFAULT.name} on the others."
+        f" {COPY} takes the source's own packets, from keyframe to keyframe."
     )
 
 
@@ -93,6 +102,13 @@ class EncoderSettings(BaseModel):
         description=_encoder_help(),
         json_schema_extra={"enum": [*choices()]},
     )
+    copy_fallback: Annotated[str, AfterValidator(_known_fallback)] = Field(
+        default="",
+        title="Encoder for what cannot be copied",
+        description=f"With encoder {COPY}: what encodes the videos that cannot be cut without"
+        " encoding; empty makes them fail.",
+        json_schema_extra={"enum": ["", *cpu_encoders()]},
+    )
     preset: Annotated[str | None, BeforeValidator(as_text)] = Field(
         default=None, title="Preset", description=_preset_help()
     )
@@ -124,6 +140,10 @@ class EncoderSettings(BaseModel):
 
     @model_validator(mode="after")
     def _what_the_encoder_takes(self) -> Self:
+        if self.copy_fallback and not self.copies:
+            raise ValueError(f"copy_fallback means nothing without encoder {COPY}: leave it out")
+        if self.copies:
+            return self
         if self.preset is not None and self.encoder == AUTO:
             raise ValueError(
                 f"encoder {AUTO} takes no preset, since its encoders' presets differ: each uses its"
@@ -141,6 +161,11 @@ class EncoderSettings(BaseModel):
                 if not low <= self.quality <= high:
                     raise ValueError(f"{each.name} takes a quality from {low:g} to {high:g}")
         return self
+
+    @property
+    def copies(self) -> bool:
+        """Whether clips are to be the source's own packets."""
+        return self.encoder == COPY
 
     def preset_for(self, row: Encoder) -> str | None:
         """The preset that was given, if `row` is what it was given for; else its default."""

@@ -8,8 +8,9 @@ from __future__ import annotations
 import hashlib
 import json
 from fractions import Fraction
+from typing import Self
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, model_validator
 
 from clipping.config.encoder_settings import EncoderSettings
 from clipping.config.picture_settings import PictureSettings
@@ -24,7 +25,9 @@ _RECIPE_VERSION = 3
 
 
 # Settings that came later: at their default they decide nothing, and clips made before stay.
-_LATER = frozenset({"fps"})
+_LATER = frozenset({"fps", "copy_fallback"})
+# What may be given besides; tone mapping and deinterlacing are for what is encoded.
+_OF_COPIES = frozenset({"encoder", "copy_fallback", "tone_map", "deinterlace"})
 
 
 # Pydantic takes the last parent's fields first: spans lead in flags, form and tables.
@@ -42,6 +45,26 @@ class Recipe(PictureSettings, SoundSettings, EncoderSettings, SpanSettings):
         "source. Such a clip is written and its record names the damage; with more damage the "
         "clip fails.",
     )
+
+    @model_validator(mode="after")
+    def _nothing_for_an_encoder(self) -> Self:
+        """What a copy cannot do is not asked of it."""
+        if not self.copies:
+            return self
+        of_encoders = (*PictureSettings.model_fields, *EncoderSettings.model_fields)
+        for name in of_encoders:
+            default = Recipe.model_fields[name].default
+            if name not in _OF_COPIES and getattr(self, name) != default:
+                raise ValueError(
+                    f"encoder {self.encoder} takes packets as they are, and {name} would change"
+                    " them: leave it out, or name an encoder"
+                )
+        if self.spans == "scenes":
+            raise ValueError(
+                f"encoder {self.encoder} cuts at keyframes, and spans scenes at cuts, which are"
+                " others: name an encoder"
+            )
+        return self
 
     def frame_rate(self, video: VideoFacts) -> Fraction:
         """Frames per second of a source's clips, exactly: on average, where that varies."""

@@ -82,6 +82,12 @@ MANIFEST_COLUMNS: tuple[Column, ...] = (
     Column(
         "shot", "int64", "Number of the shot that it lies in, from 0; null without spans scenes."
     ),
+    Column(
+        "asked_start_s",
+        "float64",
+        "Of a copied clip, the start that was asked for; start_s is the keyframe near it.",
+    ),
+    Column("asked_end_s", "float64", "Of a copied clip, the end that was asked for; else null."),
     Column("span_id", "string", "What the list of spans calls it; null if it does not."),
     Column("label", "string", "Its label in the list of spans; null if there is none."),
     Column("start_pts_s", "float64", "start_pts in seconds of the video's own clock."),
@@ -243,6 +249,8 @@ def clip_row(record: ClipRecord, origin: Origin, digest: str) -> dict[str, Any]:
         "end_pts": clip.end_pts,
         "time_base": None if unit is None else str(unit),
         "shot": clip.shot,
+        "asked_start_s": clip.asked_span and float(clip.asked_span.start),
+        "asked_end_s": clip.asked_span and float(clip.asked_span.end),
         "span_id": clip.listed and clip.listed.id,
         "label": clip.listed and clip.listed.label,
         "start_pts_s": None if base is None else float(clip.seconds_at(record.start_pts, base)),

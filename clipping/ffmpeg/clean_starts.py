@@ -8,10 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-__all__ = ["av1_starts_clean", "h264_starts_clean", "hevc_starts_clean", "vp9_starts_clean"]
+__all__ = [
+    "av1_starts_clean",
+    "h264_starts_clean",
+    "hevc_may_start",
+    "hevc_starts_clean",
+    "vp9_starts_clean",
+]
 
 _H264_IDR = 5  # nal_unit_type, ITU-T H.264 table 7-1
 _HEVC_IDR = (19, 20)  # IDR_W_RADL and IDR_N_LP, ITU-T H.265 table 7-1
+_HEVC_IRAP = range(16, 22)  # BLA, IDR and CRA
 _HEVC_RASL = (8, 9)
 _SEQUENCE, _FRAME_HEADER, _FRAME = 1, 3, 6  # obu_type, AV1 6.2.2
 _KEY_AND_SHOWN = 0b0001  # show_existing_frame 0, frame_type KEY_FRAME, show_frame 1
@@ -34,6 +41,15 @@ def hevc_starts_clean(sample: bytes) -> bool:
     """Whether its picture is an IDR, which no leading picture may reach back across."""
     types = [byte >> 1 & 0x3F for byte in _nal_units(sample)]
     return any(t in _HEVC_IDR for t in types) and not any(t in _HEVC_RASL for t in types)
+
+
+def hevc_may_start(sample: bytes) -> bool:
+    """Whether it is a picture that decoding may start with (IRAP), of any kind.
+
+    Of a stream that is copied it is known that nothing reaches back across it.
+    """
+    types = [byte >> 1 & 0x3F for byte in _nal_units(sample)]
+    return any(t in _HEVC_IRAP for t in types) and not any(t in _HEVC_RASL for t in types)
 
 
 def av1_starts_clean(sample: bytes) -> bool:

@@ -22,6 +22,7 @@ __all__ = [
     "DEMUXERS",
     "PATIENCE",
     "audio_command",
+    "copy_command",
     "decode_command",
     "encode_command",
     "encoder_trial_command",
@@ -218,6 +219,36 @@ def encode_command(
         *["-enc_time_base", f"{base.numerator}:{base.denominator}" if clock else "demux"],
         *(["-force_key_frames", boundaries] if boundaries else []),
         *["-video_track_timescale", str(timescale(base))],
+        *["-f", "mp4", output],
+    ]
+
+
+def copy_command(
+    binary: str,
+    url: str,
+    video: VideoFacts,
+    segment: Segment,
+    *,
+    tag: str,
+    until: Fraction,
+    output: str,
+) -> list[str]:
+    """Write a segment's packets into an MP4 as they are; its first frame is shown at 0.
+
+    tag: of its sample entry; until: absolute seconds up to which is read.
+    """
+    origin = segment.pts[0]
+    chosen = f"noise=drop='not({_within(segment.ranges)})'"
+    moved = f"setts=pts=PTS-({origin}):dts=DTS-({origin})"
+    return [
+        binary,
+        *_QUIET,
+        *["-loglevel", "repeat+level+warning", "-progress", "pipe:1", "-stats_period", "0.5"],
+        *["-to", _us(until)],
+        *_input(url, threads=1, seek=seek_target(segment.seek, video), is_late=video.is_late),
+        *["-map", f"0:{video.stream}", "-an", "-sn", "-dn", "-map_metadata", "-1"],
+        *["-c:v", "copy", "-tag:v", tag, "-bsf:v", f"{chosen},{moved}"],
+        *["-video_track_timescale", str(timescale(video.time_base))],
         *["-f", "mp4", output],
     ]
 

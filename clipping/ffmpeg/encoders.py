@@ -16,12 +16,14 @@ from clipping.errors import UsageError
 from clipping.ffmpeg.clean_starts import (
     av1_starts_clean,
     h264_starts_clean,
+    hevc_may_start,
     hevc_starts_clean,
     vp9_starts_clean,
 )
 
 __all__ = [
     "AUTO",
+    "COPY",
     "DEFAULT",
     "ENCODERS",
     "Encoder",
@@ -30,6 +32,7 @@ __all__ = [
     "bit_rate_for",
     "candidates",
     "choices",
+    "copied",
     "cpu_encoders",
     "encoder",
     "gpu_encoder",
@@ -356,11 +359,18 @@ DEFAULT = ENCODERS["libx264"]
 # Not a row: the encoder on the GPU where a node has it, the default one on the others.
 AUTO = "auto"
 _AUTO_ROWS = (ENCODERS["h264_nvenc"], DEFAULT)
+# Nor this: the source's own packets, as what encodes its codec would have made them.
+COPY = "copy"
+_COPIED = {
+    row.codec: replace(row, name=COPY, presets=(), default_preset=None, quality_name="")
+    for row in reversed([row for row in ENCODERS.values() if not row.on_gpu])
+}
+_COPIED["hevc"] = replace(_COPIED["hevc"], starts_clean=hevc_may_start)
 
 
 def choices() -> list[str]:
     """What the setting `encoder` may be."""
-    return [*ENCODERS, AUTO]
+    return [*ENCODERS, AUTO, COPY]
 
 
 def cpu_encoders() -> list[str]:
@@ -370,7 +380,14 @@ def cpu_encoders() -> list[str]:
 
 def candidates(name: str) -> tuple[Encoder, ...]:
     """The rows that `name` may stand for: itself, or those that `auto` chooses from."""
+    if name == COPY:
+        return (copied(DEFAULT.codec),)
     return _AUTO_ROWS if name == AUTO else (encoder(name),)
+
+
+def copied(codec: str) -> Encoder:
+    """The row of packets that are copied: what their clips are called, and how they start."""
+    return _COPIED[codec]
 
 
 def gpu_encoder(name: str) -> Encoder | None:

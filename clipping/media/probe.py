@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Container, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import partial
 from itertools import accumulate, islice
@@ -98,6 +98,7 @@ class _Packets:
 
     pts: list[int] = field(default_factory=list[int])
     keys: list[int] = field(default_factory=list[int])
+    cut_points: list[int] = field(default_factory=list[int])
     last: tuple[int, int] = (-(1 << 62), 0)
     untimed: int = 0
     hidden: int = 0
@@ -221,7 +222,7 @@ def _times(
             " remux it into one timeline first"
         )
     if trusted is not None:
-        return trusted, None
+        return replace(trusted, cut_points=packets.cut_points), None
     stream, is_late = header["stream"], header["is_late"]
     command = decode_command(binary, reading.url, stream, threads=1, is_late=is_late)
     try:

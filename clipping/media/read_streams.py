@@ -44,6 +44,7 @@ from av.stream import Discard, Disposition
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 from clipping.media.clock_jumps import ClockJumps
+from clipping.media.cut_points import CutPoints
 from clipping.media.header_watch import HeaderWatch
 
 _PROGRESS_SECONDS = 0.5
@@ -246,11 +247,13 @@ def _packets(container: Any, stream: Any) -> dict[str, Any]:
     previous_dts: int | None = None
     context = stream.codec_context
     watch = HeaderWatch(context.codec.canonical_name, context.extradata)
+    points = CutPoints(context.codec.canonical_name, context.extradata)
     jumps = ClockJumps(container.format.name, Fraction(stream.time_base))
     try:
         for packet in _Progress().count(container.demux(stream)):
             size += packet.size
             watch.see(packet)
+            points.see(packet)
             jumps.see(packet.dts, packet.pos)
             if not pts and not untimed and not hidden:
                 starts_with_key = packet.is_keyframe
@@ -276,6 +279,7 @@ def _packets(container: Any, stream: Any) -> dict[str, Any]:
     return {
         "pts": pts,
         "keys": keys,
+        "cut_points": points.found,
         "last": last,
         "untimed": untimed,
         "hidden": hidden,

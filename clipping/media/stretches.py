@@ -80,6 +80,7 @@ def probe_stretches(
                 frame_pts=pack(times.pts),
                 keyframes=pack(times.keyframes),
                 repeated=pack(times.repeated),
+                cut_points=pack(times.cut_points),
             )
         )
         start += times.duration

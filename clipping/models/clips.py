@@ -84,6 +84,7 @@ class Clip(Value):
     several in the file.
     shot: number of the shot that it lies in, from 0, if shots were looked for; listed: the row of
     the list that it was made for, if there was one.
+    asked_span: of a clip that is copied, the span that was asked for; `span` is what it holds.
     clock: what its frames and PTS count, if the frame rate is not the source's; shown_pts: PTS of
     the source's frame that is shown first then.
     """
@@ -99,6 +100,7 @@ class Clip(Value):
     stretch: int | None = Field(default=None, exclude_if=lambda number: number is None)
     shot: int | None = Field(default=None, exclude_if=lambda number: number is None)
     listed: ListedSpan | None = Field(default=None, exclude_if=lambda row: row is None)
+    asked_span: Span | None = Field(default=None, exclude_if=lambda span: span is None)
     clock: FrameClock | None = Field(default=None, exclude_if=lambda clock: clock is None)
     shown_pts: int | None = Field(default=None, exclude_if=lambda pts: pts is None)
 
@@ -139,6 +141,7 @@ class Chunk(Value):
     repeated: packed PTS of the frames that are left out, since one with that PTS is there.
     stretch: the recording that it lies in, if there are several in the file; `source` is then that
     of the recording, and PTS are by its clock.
+    copied: whether its clips are the source's own packets.
     resampled: the source's frames, if the frame rate is not the source's. `frame_pts` and
     `keyframes` are then by the clock of its clips, and a keyframe stands at the first frame that
     needs nothing before it.
@@ -152,6 +155,7 @@ class Chunk(Value):
     keyframes: str
     repeated: str = ""
     stretch: Stretch | None = Field(default=None, exclude_if=lambda stretch: stretch is None)
+    copied: bool = Field(default=False, exclude_if=lambda copied: not copied)
     resampled: Resampled | None = Field(default=None, exclude_if=lambda found: found is None)
 
     @property
@@ -259,6 +263,9 @@ class ClipRecord(Value):
         if row := clip.listed:
             edges = f"{float(row.start):g} s to {float(row.end):g} s"
             reason = f"row {row.row} of the list: no frame is presented from {edges}"
+        if clip.asked_span:
+            where = f"{float(clip.asked_span.start):g} s to {float(clip.asked_span.end):g} s"
+            reason = f"no keyframe to cut at is near enough: {where} would be empty"
         return cls(clip=clip, status=ClipStatus.ABSENT, errors=(reason,))
 
 
@@ -320,6 +327,7 @@ class ProbedStretch(Value):
 
     cuts: packed PTS of the first frames of its shots, the first shot's left out; None if they were
     not looked for.
+    cut_points: packed PTS of the keyframes that begin a closed GOP.
     """
 
     stretch: Stretch
@@ -328,13 +336,14 @@ class ProbedStretch(Value):
     keyframes: str
     repeated: str = ""
     cuts: str | None = None
+    cut_points: str = ""
 
 
 class ProbedSource(Value):
     """What a probe task gives back: a source with its chunks' plan, or why there is none.
 
     stretches: its recordings, if its clock jumps; they hold the times of frames, and cuts, then.
-    cuts: as those of a stretch.
+    cuts, cut_points: as those of a stretch.
     """
 
     file: SourceFile
@@ -344,6 +353,7 @@ class ProbedSource(Value):
     keyframes: str = ""
     repeated: str = ""
     cuts: str | None = None
+    cut_points: str = ""
     stretches: tuple[ProbedStretch, ...] = ()
 
     @property

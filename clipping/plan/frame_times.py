@@ -57,6 +57,7 @@ class FrameTimes:
     end: where the last frame's display ends.
     repeated: ascending PTS of frames that are never presented, since one with that PTS is already;
     a PTS stands there once for each of them.
+    cut_points: ascending PTS of keyframes at which packets can be cut, if they were looked for.
     cuts: ascending PTS of the first frames of shots, the first shot's left out, if they were found.
     lasts: seconds from the first frame's start to the source's end, if that lies between PTS.
     """
@@ -68,6 +69,7 @@ class FrameTimes:
     repeated: Sequence[int] = ()
     lasts: Fraction | None = None
     cuts: Sequence[int] = ()
+    cut_points: Sequence[int] = ()
 
     @property
     def first(self) -> int:

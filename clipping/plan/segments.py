@@ -19,7 +19,7 @@ from clipping.plan.frame_times import unpack
 from clipping.plan.resampled import ShownFrames
 from clipping.plan.shapes import changes_between
 
-__all__ = ["Segment", "segments"]
+__all__ = ["Segment", "copied_segments", "segments"]
 
 # A process costs about as much as decoding these frames, so a second one for what lies beyond a
 # gap is worth it only if it spares more.
@@ -158,6 +158,15 @@ def segments(
         return planned
     threads = max(1, min(_MOST_THREADS, floor(pixels / _THREAD_PIXELS)))
     return [replace(segment, threads=threads) for segment in planned]
+
+
+def copied_segments(chunk: Chunk, group: Sequence[Clip]) -> list[Segment]:
+    """The segments of clips that are copied: stretches of frames, from one keyframe to another."""
+    pts, keys = unpack(chunk.frame_pts), list(unpack(chunk.keyframes))
+    base = chunk.first_frame
+    covered = _union([(c.start_frame, c.end_frame) for c in group if c.frame_count])
+    edges = sorted({e for c in group for e in (c.start_frame, c.end_frame)})
+    return [_segment([part], edges, pts, keys, base) for part in covered]
 
 
 def _fewer_and_fewer(most: int) -> Iterator[int]:

@@ -22,11 +22,12 @@ from clipping.dataset.sink import ClipSink, Effort
 from clipping.errors import BundleError, ClippingError, FailureKind
 from clipping.ffmpeg import process
 from clipping.ffmpeg.binary import ffmpeg_path
-from clipping.ffmpeg.encoders import candidates
+from clipping.ffmpeg.encoders import COPY, Encoder, candidates, copied
 from clipping.ffmpeg.memory import memory_limit
 from clipping.media.clock_jumps import JoinedError
 from clipping.media.method import Job, PictureChanged
 from clipping.media.methods.encode_once import EncodeOnce, scratch_bytes
+from clipping.media.methods.stream_copy import StreamCopy
 from clipping.media.picture_shapes import with_shapes
 from clipping.media.probe import probe
 from clipping.media.stretches import probe_stretches, read_stretch
@@ -47,6 +48,7 @@ from clipping.models import (
 )
 from clipping.plan.chunks import chunks
 from clipping.plan.clips import clips
+from clipping.plan.copied import moved, why_not_copied
 from clipping.plan.frame_times import FrameTimes, pack, unpack
 from clipping.plan.listed import in_seconds
 from clipping.plan.resampled import resampled_times, with_source_frames
@@ -55,7 +57,17 @@ from clipping.storage.outputs import Output
 from clipping.storage.scratch import scratch_folder
 from clipping.storage.source import Reading, opened, still_the_same
 
-__all__ = ["make_chunk", "make_each", "opened_source", "plan_chunks", "probe_file"]
+__all__ = [
+    "is_uneven",
+    "make_chunk",
+    "make_each",
+    "opened_source",
+    "plan_chunks",
+    "probe_file",
+    "why_not",
+]
+
+_FEW_FRAMES = 2  # whose distance makes no rate
 
 
 def probe_file(file: SourceFile, execution: Execution) -> ProbedSource:
@@ -82,6 +94,7 @@ def probe_file(file: SourceFile, execution: Execution) -> ProbedSource:
         frame_pts=pack(times.pts),
         keyframes=pack(times.keyframes),
         repeated=pack(times.repeated),
+        cut_points=pack(times.cut_points),
     )
 
 
@@ -121,6 +134,29 @@ def plan_chunks(
     return found
 
 
+def why_not(probed: ProbedSource, recipe: Recipe) -> str | None:
+    """Why a source cannot be copied where that is asked for; None if it can, or is encoded then."""
+    if not recipe.copies or recipe.copy_fallback:
+        return None
+    for part in probed.parts:
+        if part.source is None:
+            continue
+        if reason := why_not_copied(part.source.video, _clip_times(part.source, part, recipe)[1]):
+            return (
+                f"{probed.file.key}: it cannot be cut without encoding: {reason}; --copy-fallback"
+                " names an encoder for such videos"
+            )
+    return None
+
+
+def is_uneven(probed: ProbedSource, recipe: Recipe) -> bool:
+    """Whether a source's frame rate varies, and its clips' as well."""
+    if recipe.constant_rate is not None:
+        return False
+    videos = [part.source.video for part in probed.parts if part.source]
+    return any(v.grid is None and v.frame_count > _FEW_FRAMES for v in videos)
+
+
 def _of_stretch(
     listed: Sequence[ListedSpan], stretch: Stretch, *, is_last: bool
 ) -> list[ListedSpan]:
@@ -148,6 +184,10 @@ def _planned(
     times, own = _clip_times(source, times_of, recipe)
     asked = in_seconds(listed, own)
     planned = clips(source.file.key, times, recipe.span_source.spans(source, times, asked))
+    if recipe.copies and why_not_copied(source.video, own) is None:
+        planned = moved(source.file.key, planned, own)
+        found = chunks(source, own, planned, clips_per_chunk)
+        return [chunk.model_copy(update={"copied": True}) for chunk in found]
     found = chunks(source, times, planned, clips_per_chunk)
     if (rate := recipe.constant_rate) is None:
         return list(found)
@@ -165,6 +205,7 @@ def _clip_times(
         source.video.time_base,
         unpack(times_of.repeated),
         cuts=unpack(times_of.cuts or ""),
+        cut_points=unpack(times_of.cut_points),
     )
     rate = recipe.constant_rate
     return (own if rate is None else resampled_times(own, source.video, rate)), own
@@ -230,7 +271,7 @@ def make_chunk(
             read_stretch(whole, chunk) as reading,
             scratch_folder(execution.scratch_dir, scratch_bytes(chunk)) as scratch,
         ):
-            row = candidates(encoder or recipe.encoder)[0]
+            row = _row(chunk, encoder or recipe.encoder, recipe)
             job = Job(
                 recipe=recipe,
                 execution=execution,
@@ -265,11 +306,19 @@ def opened_source(file: SourceFile, execution: Execution) -> AbstractContextMana
     return opened(file, execution.scratch_dir, _bounded(execution), limit)
 
 
+def _row(chunk: Chunk, encoder: str, recipe: Recipe) -> Encoder:
+    """What makes a chunk's packets."""
+    if chunk.copied:
+        return copied(chunk.source.video.codec)
+    return candidates(recipe.copy_fallback if encoder == COPY else encoder)[0]
+
+
 def _make(
     chunk: Chunk, wanted: Sequence[Clip], job: Job, sink: ClipSink, made: list[ClipRecord]
 ) -> None:
     """Make clips of `chunk`; their records go to `made`, as each one ends."""
-    for record in transcode(chunk, wanted, EncodeOnce(chunk, job), job, sink.add):
+    method = StreamCopy(chunk, job) if chunk.copied else EncodeOnce(chunk, job)
+    for record in transcode(chunk, wanted, method, job, sink.add):
         done = record if record.location else sink.add(record, None)
         made.append(done)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -18,7 +19,7 @@ from clipping.errors import ClippingError
 from clipping.ffmpeg.encoders import bit_rate_for
 from clipping.ffmpeg.filters import size_of
 from clipping.models import Chunk, ClipStatus, Failure, ProbedSource, SourceFile, SourceRecord
-from clipping.run.chunk import plan_chunks, probe_file
+from clipping.run.chunk import is_uneven, plan_chunks, probe_file, why_not
 from clipping.run.preparation import earlier_work, found_by
 from clipping.run.shots import look_for_shots
 from clipping.run.span_list import SpanList, cut_short, load_spans
@@ -70,6 +71,9 @@ class _Forecast:
     chunks: int = 0
     seconds: float = 0.0
     bytes: float = 0.0
+    uneven: int = 0
+    shortest: float = math.inf
+    longest: float = 0.0
     expected: list[tuple[SourceFile, set[str] | None]] = field(
         default_factory=list[tuple[SourceFile, set[str] | None]]
     )
@@ -103,18 +107,26 @@ class _Forecast:
         if probed.source is not None:
             key = probed.file.key
             self.warnings.extend(f"{key}: {warning}" for warning in probed.source.warnings)
+        if reason := why_not(probed, config.recipe):
+            self.failures.append(reason)
+            self.expected.append((probed.file, None))
+            return
         listed = self.spans.of(probed.file.key) if self.spans else ()
         at_most = config.execution.num_clips_per_chunk
         planned = plan_chunks(probed, config.recipe, at_most, listed)
         clips = (clip for chunk in planned for clip in chunk.clips)
         self.warnings.extend(f"{probed.file.key}: {warning}" for warning in cut_short(clips))
         self.without_clips += not planned
+        self.uneven += bool(planned) and is_uneven(probed, config.recipe)
         if config.execution.prune:
             ids = {clip.id for chunk in planned for clip in chunk.clips}
             self.expected.append((probed.file, ids))
         for chunk in planned:
             real = [clip for clip in chunk.clips if clip.frame_count]
             kept = self.earlier.done_clips(chunk)
+            lengths = [float(clip.span.end - clip.span.start) for clip in real]
+            self.shortest = min([self.shortest, *lengths])
+            self.longest = max([self.longest, *lengths])
             self.clips += len(real)
             self.absent += sum(clip.count for clip in chunk.clips if not clip.frame_count)
             self.stretches += len(chunk.clips) - len(real)
@@ -146,6 +158,11 @@ class _Forecast:
         if self.warnings:
             yield "  noticed in them:"
             yield from _some(self.warnings)
+        if self.uneven:
+            yield (
+                f"  {count(self.uneven, 'video')} of variable frame rate, which clips keep"
+                " (--fps makes it constant)"
+            )
         if found.passed_over:
             named = listed(found.passed_over[:3], len(found.passed_over))
             yield f"  {count(len(found.passed_over), 'other file')} passed over by name{named}"
@@ -158,10 +175,15 @@ class _Forecast:
             f"{count(self.clips, 'clip')}, {self.kept - self.failed_clips} of them there already,"
             f"{failed} {self.clips - self.kept} to make in {count(self.chunks, 'chunk')}"
         )
+        if config.recipe.frames and self.clips:
+            shortest, longest = f"{self.shortest:.3f}", f"{self.longest:.3f}"
+            lasts = shortest if shortest == longest else f"{shortest} to {longest}"
+            yield f"{config.recipe.frames} frames last {lasts} s"
         if self.absent:
             yield absent(self.absent, self.stretches)
         yield (
-            f"{self.seconds:.1f} s of video to encode with {config.recipe.encoder};"
+            f"{self.seconds:.1f} s of video to"
+            f" {'copy' if config.recipe.copies else f'encode with {config.recipe.encoder}'};"
             f" about {size(self.bytes)} of clips to write"
         )
         # What they ask for does not depend on a cluster that is not joined for this.
@@ -209,6 +231,8 @@ def _held_seconds(chunk: Chunk) -> float:
 def _bits_per_second(chunk: Chunk, config: RunConfig) -> float:
     """A guess at the clips' bit rate, for the disk they will take."""
     video, recipe = chunk.source.video, config.recipe
+    if recipe.copies:
+        return video.bit_rate
     width, height = size_of(video, recipe.size_rule)
     rate = recipe.rate(video, width, height, chunk.frame_rate)
     if rate.bit_rate:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 
 from clipping.config.execution import allowed_failures
 from clipping.config.run_config import RunConfig
@@ -57,7 +58,9 @@ def closing_lines(tally: Tally, config: RunConfig) -> list[str]:
             f"{listed(tally.empty_named, tally.empty)} (all in {FAILURES})"
         )
     if tally.absent:
-        lines.append(absent(tally.absent, tally.stretches))
+        without = " or without a keyframe to cut at" if config.recipe.copies else ""
+        lines.append(f"{absent(tally.absent, tally.stretches)}{without}")
+    lines += _of_clips(tally)
     if tally.damaged:
         lines.append(
             f"{count(tally.damaged, 'clip')} with damage of the source, told in their records"
@@ -99,6 +102,31 @@ def closing_lines(tally: Tally, config: RunConfig) -> list[str]:
             " --retry-failed tries again what failed before"
         )
     return [*lines, tally.report] if tally.report else lines
+
+
+def _of_clips(tally: Tally) -> Iterator[str]:
+    """What a person should know of how clips came to be."""
+    if tally.moves:
+        yield _moved(tally.moves)
+    if tally.uneven:
+        yield (
+            f"{count(tally.uneven, 'video')} of variable frame rate, which clips keep: readers that"
+            " find a frame by its number may give a neighbour; --fps makes the rate constant"
+        )
+
+
+def _moved(moves: Counter[int]) -> str:
+    """By how much edges of copied clips moved to a keyframe."""
+    half, so_far, middle = moves.total() / 2, 0, 0
+    for milliseconds in sorted(moves):
+        so_far += moves[milliseconds]
+        middle = milliseconds
+        if so_far >= half:
+            break
+    return (
+        f"clips begin and end at keyframes: edges moved by {middle / 1000:g} s (median),"
+        f" {max(moves) / 1000:g} s at most"
+    )
 
 
 def listed(names: Sequence[str], number: int) -> str:

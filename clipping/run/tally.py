@@ -35,6 +35,8 @@ class Tally:
     empty_named, damaged_named, passed_over_named: the first few of the videos that gave no clip, of
     the clips with damage, and of the other files.
     on_failure: told of each new one, with its video and what of it failed.
+    uneven: videos of variable frame rate that keep it. moves: by how many milliseconds edges of
+    copied clips moved to a keyframe, and how often.
     newest: rows of the clips that were made last. report: the line that says where the report
     is; report_at: its path or URI.
     """
@@ -54,6 +56,8 @@ class Tally:
     stretches: int = 0
     reused: int = 0
     damaged: int = 0
+    uneven: int = 0
+    moves: Counter[int] = field(default_factory=Counter[int])
     chunks: int = 0
     chunks_done_before: int = 0
     made_seconds: float = 0.0
@@ -164,6 +168,10 @@ class Tally:
                 self.damaged += 1
                 _name(self.damaged_named, f"{key} clip {record.clip.number}")
             self.encoders[record.encoder or "unknown"] += 1
+            if asked := record.clip.asked_span:
+                span = record.clip.span
+                for edge, real in ((asked.start, span.start), (asked.end, span.end)):
+                    self.moves[round(abs(real - edge) * 1000)] += 1
         elif record.status is ClipStatus.FAILED:
             self.failed += 1
             self.failed_before += before

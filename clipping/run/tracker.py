@@ -32,7 +32,7 @@ from clipping.models import (
     SourceRecord,
     SourceStatus,
 )
-from clipping.run.chunk import plan_chunks
+from clipping.run.chunk import is_uneven, plan_chunks, why_not
 from clipping.run.span_list import SpanList, cut_short
 from clipping.run.tally import Tally
 from clipping.storage.addresses import is_remote
@@ -165,6 +165,10 @@ class Tracker:
         recipe, source = self.config.recipe, probed.source
         assert source is not None
         video, key = source.video, source.file.key
+        if reason := why_not(probed, recipe):
+            failure = Failure(kind=FailureKind.USAGE, message=reason)
+            self.fail_source(source.file, failure, is_verdict=True)
+            return []
         listed = self.spans.of(key) if self.spans else ()
         chunks = plan_chunks(probed, recipe, self.config.execution.num_clips_per_chunk, listed)
         if not chunks:
@@ -176,6 +180,7 @@ class Tracker:
             return []
         for warning in source.warnings:
             self.tally.add_warning(f"{key}: {warning}")
+        self.tally.uneven += is_uneven(probed, recipe)
         if recipe.use_input_bit_rate and video.bit_rate_estimated:
             self.tally.add_warning(
                 f"{key}: its header gives no bit rate; {video.bit_rate} bit/s, from the size of"

@@ -45,14 +45,20 @@ _NOT_THE_DECODERS = frozenset(
 )
 
 
+_COPIED = 1 / 50  # of the work of encoding
+
+
 def work_of(chunk: Chunk) -> float:
     """Pixels that the chunk's clips cover; overlaps count once."""
     video = chunk.source.video
-    return chunk.seconds * chunk.frame_rate * video.width * video.height
+    pixels = chunk.seconds * chunk.frame_rate * video.width * video.height
+    return pixels * _COPIED if chunk.copied else pixels
 
 
 def cpus_for(chunk: Chunk, wanted: Sequence[Clip], execution: Execution) -> int:
     """How many CPUs can be kept busy with `wanted`, clips of `chunk`, by an encoder on the CPU."""
+    if chunk.copied:
+        return 1
     groups = by_shape([c for c in chunk.clips if c.frame_count], chunk.source.video)
     whole = [s for g in groups for s in segments(chunk, g, execution.encode_batch_size)]
     needed = [s for s in whole if any(s.overlaps(clip) for clip in wanted)]
