@@ -146,7 +146,7 @@ def _parser(program: str, *, shows_all: bool) -> argparse.ArgumentParser:
     others.add_argument(
         "--config",
         metavar="FILE",
-        help="A TOML file with settings, by their names: clip_len_s = 5.",
+        help="A TOML file with settings, like clip_len_s = 5.",
     )
     others.add_argument("--version", action="version", version=f"clip-videos {__version__}")
     others.add_argument("-h", "--help", action="store_true", help="Show this; `--help all`: all.")

@@ -13,7 +13,7 @@ from clipping.cluster.resources import Cluster, Node, Request
 from clipping.config.run_config import RunConfig
 from clipping.errors import FailureKind, UsageError
 from clipping.ffmpeg.encoder_check import Trial
-from clipping.ffmpeg.encoders import AUTO, DEFAULT, gpu_encoder
+from clipping.ffmpeg.encoders import AUTO, DEFAULT, gpu_encoder, is_auto
 
 __all__ = ["Routes", "Say"]
 
@@ -132,7 +132,7 @@ class Routes:
         if self.cpu() is None:
             return False
         gpu = self.gpu()
-        return self.config.recipe.encoder == AUTO or gpu is None or not gpu.slots
+        return is_auto(self.config.recipe.encoder) or gpu is None or not gpu.slots
 
     def probe(self) -> Request:
         """What opening videos asks for."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from fractions import Fraction
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, model_validator
 
@@ -22,6 +22,7 @@ from clipping.ffmpeg.encoders import (
     choices,
     cpu_encoders,
     gpu_encoder,
+    is_auto,
 )
 from clipping.models import VideoFacts
 from clipping.plan.spans import exact
@@ -45,11 +46,12 @@ def _encoder_help() -> str:
     gpu = gpu_encoder(AUTO)
     assert gpu is not None
     codecs = {"h264": "H.264", "hevc": "HEVC", "av1": "AV1", "vp9": "VP9"}
-    rows = [f"{row.name} ({codecs[row.codec]})" for row in ENCODERS.values()]
+    named = {c: [row.name for row in ENCODERS.values() if row.codec == c] for c in codecs}
+    rows = "; ".join(f"{codecs[c]}: {', '.join(names)}" for c, names in named.items())
     return (
-        f"Video encoder: {', '.join(rows)}. {gpu.name} needs a GPU that has it. {AUTO} uses"
-        f" {gpu.name} on the nodes that have it and {DEFAULT.name} on the others."
-        f" {COPY} takes the source's own packets, from keyframe to keyframe."
+        f"Video encoder ({rows}). NVENC needs a GPU. {AUTO} uses {gpu.name} on the nodes that have"
+        f" it and {DEFAULT.name} on the others; auto-hevc, auto-av1 do the same. {COPY} takes the"
+        " source's own packets, from keyframe to keyframe."
     )
 
 
@@ -132,6 +134,12 @@ class EncoderSettings(BaseModel):
         description="Let the encoder refer to frames that are shown later; off, frames are stored"
         " in the order in which they are shown.",
     )
+    pixel_format: Literal["yuv420p", "yuv420p10le"] = Field(
+        default="yuv420p",
+        title="Pixel format",
+        description="4:2:0 with 8 bits (yuv420p) or 10 bits (yuv420p10le). HDR that is not"
+        " tone-mapped needs 10.",
+    )
     use_input_bit_rate: bool = Field(
         default=False,
         title="Use the source's bit rate",
@@ -144,15 +152,19 @@ class EncoderSettings(BaseModel):
             raise ValueError(f"copy_fallback means nothing without encoder {COPY}: leave it out")
         if self.copies:
             return self
-        if self.preset is not None and self.encoder == AUTO:
+        if self.preset is not None and is_auto(self.encoder):
             raise ValueError(
-                f"encoder {AUTO} takes no preset, since its encoders' presets differ: each uses its"
-                " own default; leave preset out, or name one encoder"
+                f"encoder {self.encoder} takes no preset, since its encoders' presets differ: each"
+                " uses its own default; leave preset out, or name one encoder"
             )
         row = candidates(self.encoder)[0]
         if self.preset is not None and self.preset not in row.presets:
             named = ", ".join(row.presets) or "it has none"
             raise ValueError(f"{self.encoder} has no preset {self.preset!r} (choices: {named})")
+        for each in candidates(self.encoder):
+            if self.bits == 10 and not each.ten_bits:
+                able = ", ".join(row.name for row in ENCODERS.values() if row.ten_bits)
+                raise ValueError(f"{each.name} encodes 8 bits; those with 10 bits: {able}")
         if self.quality is not None:
             if self.use_input_bit_rate:
                 raise ValueError("quality and use_input_bit_rate exclude each other: give one")
@@ -161,6 +173,11 @@ class EncoderSettings(BaseModel):
                 if not low <= self.quality <= high:
                     raise ValueError(f"{each.name} takes a quality from {low:g} to {high:g}")
         return self
+
+    @property
+    def bits(self) -> int:
+        """Bits of a sample of the pictures."""
+        return 10 if self.pixel_format == "yuv420p10le" else 8
 
     @property
     def copies(self) -> bool:

@@ -25,7 +25,7 @@ _RECIPE_VERSION = 3
 
 
 # Settings that came later: at their default they decide nothing, and clips made before stay.
-_LATER = frozenset({"fps", "copy_fallback"})
+_LATER = frozenset({"fps", "copy_fallback", "pixel_format"})
 # What may be given besides; tone mapping and deinterlacing are for what is encoded.
 _OF_COPIES = frozenset({"encoder", "copy_fallback", "tone_map", "deinterlace"})
 

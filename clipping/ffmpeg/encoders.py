@@ -36,6 +36,7 @@ __all__ = [
     "cpu_encoders",
     "encoder",
     "gpu_encoder",
+    "is_auto",
     "rate_for_frames",
 ]
 
@@ -82,7 +83,7 @@ class Encoder:
     presets: fastest first; empty if it has none.
     quality_name: what its constant quality is called; empty if it can only be given a bit rate.
     quality_range: the lowest and highest quality that it takes.
-    pixel_format: of the frames that it is given.
+    pixel_format: of the frames that it is given; ten_bits: the same for 10 bits, empty for 8 alone.
     mp4_tag: the sample entry that players expect for it in MP4.
     starts_clean: whether an MP4 sample is one that decoding can start with, nothing of what
     comes before being needed.
@@ -108,6 +109,15 @@ class Encoder:
     counts_frames: bool
     clock: Callable[[Fraction], str]
     options: Callable[[str | None, Rate, Gop, int], list[str]]
+    ten_bits: str = ""
+
+    def of_depth(self, bits: int) -> Encoder:
+        """The same row for pictures of 8 or 10 bits. Raises ValueError if it cannot."""
+        if bits == 8:
+            return self
+        if not self.ten_bits:
+            raise ValueError(f"{self.name} has no {bits} bits")
+        return replace(self, pixel_format=self.ten_bits)
 
     @property
     def has_constant_quality(self) -> bool:
@@ -248,9 +258,27 @@ _X264_DEFAULT = "veryfast"
 _X265_DEFAULT = "veryfast"
 _SVT_DEFAULT = "10"
 _VP9_DEFAULT = "5"
+_NVENC_PRESETS = ("p1", "p2", "p3", "p4", "p5", "p6", "p7")
 _X264_PRESETS = (
     *("ultrafast", "superfast", "veryfast", "faster", "fast"),
     *("medium", "slow", "slower", "veryslow", "placebo"),
+)
+
+_H264_NVENC = Encoder(
+    name="h264_nvenc",
+    codec="h264",
+    on_gpu=True,
+    presets=_NVENC_PRESETS,
+    default_preset="p4",
+    quality_name="CQ",
+    default_quality=23,
+    quality_range=(0, 51),
+    pixel_format="yuv420p",
+    mp4_tag="avc1",
+    starts_clean=h264_starts_clean,
+    counts_frames=True,
+    clock=_h264_clock,
+    options=_nvenc,
 )
 
 ENCODERS: dict[str, Encoder] = {
@@ -271,6 +299,7 @@ ENCODERS: dict[str, Encoder] = {
             counts_frames=False,
             clock=_h264_clock,
             options=_libx264,
+            ten_bits="yuv420p10le",
         ),
         Encoder(
             name="libopenh264",
@@ -303,6 +332,7 @@ ENCODERS: dict[str, Encoder] = {
             counts_frames=True,
             clock=_hevc_clock,
             options=_libx265,
+            ten_bits="yuv420p10le",
         ),
         Encoder(
             name="libsvtav1",
@@ -319,6 +349,7 @@ ENCODERS: dict[str, Encoder] = {
             counts_frames=True,
             clock=_av1_clock,
             options=_libsvtav1,
+            ten_bits="yuv420p10le",
         ),
         Encoder(
             name="libvpx-vp9",
@@ -335,30 +366,41 @@ ENCODERS: dict[str, Encoder] = {
             counts_frames=True,
             clock=_no_clock,
             options=_libvpx_vp9,
+            ten_bits="yuv420p10le",
         ),
-        Encoder(
-            name="h264_nvenc",
-            codec="h264",
-            on_gpu=True,
-            presets=("p1", "p2", "p3", "p4", "p5", "p6", "p7"),
-            default_preset="p4",
-            quality_name="CQ",
-            default_quality=23,
-            quality_range=(0, 51),
-            pixel_format="yuv420p",
-            mp4_tag="avc1",
-            starts_clean=h264_starts_clean,
-            counts_frames=True,
-            clock=_h264_clock,
-            options=_nvenc,
+        _H264_NVENC,
+        replace(
+            _H264_NVENC,
+            name="hevc_nvenc",
+            codec="hevc",
+            default_quality=26,
+            mp4_tag="hvc1",
+            starts_clean=hevc_starts_clean,
+            clock=_hevc_clock,
+            ten_bits="p010le",
+        ),
+        replace(
+            _H264_NVENC,
+            name="av1_nvenc",
+            codec="av1",
+            default_quality=34,
+            quality_range=(0, 63),
+            mp4_tag="av01",
+            starts_clean=av1_starts_clean,
+            clock=_av1_clock,
+            ten_bits="p010le",
         ),
     )
 }
 
 DEFAULT = ENCODERS["libx264"]
-# Not a row: the encoder on the GPU where a node has it, the default one on the others.
+# Not a row: the encoder on the GPU where a node has it, one on the CPU on the others.
 AUTO = "auto"
-_AUTO_ROWS = (ENCODERS["h264_nvenc"], DEFAULT)
+_AUTOS: dict[str, tuple[Encoder, Encoder]] = {
+    AUTO: (ENCODERS["h264_nvenc"], DEFAULT),
+    "auto-hevc": (ENCODERS["hevc_nvenc"], ENCODERS["libx265"]),
+    "auto-av1": (ENCODERS["av1_nvenc"], ENCODERS["libsvtav1"]),
+}
 # Nor this: the source's own packets, as what encodes its codec would have made them.
 COPY = "copy"
 _COPIED = {
@@ -370,7 +412,12 @@ _COPIED["hevc"] = replace(_COPIED["hevc"], starts_clean=hevc_may_start)
 
 def choices() -> list[str]:
     """What the setting `encoder` may be."""
-    return [*ENCODERS, AUTO, COPY]
+    return [*ENCODERS, *_AUTOS, COPY]
+
+
+def is_auto(name: str) -> bool:
+    """Whether it stands for one encoder or another, as nodes have them."""
+    return name in _AUTOS
 
 
 def cpu_encoders() -> list[str]:
@@ -382,7 +429,7 @@ def candidates(name: str) -> tuple[Encoder, ...]:
     """The rows that `name` may stand for: itself, or those that `auto` chooses from."""
     if name == COPY:
         return (copied(DEFAULT.codec),)
-    return _AUTO_ROWS if name == AUTO else (encoder(name),)
+    return _AUTOS[name] if name in _AUTOS else (encoder(name),)
 
 
 def copied(codec: str) -> Encoder:

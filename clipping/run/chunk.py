@@ -310,7 +310,8 @@ def _row(chunk: Chunk, encoder: str, recipe: Recipe) -> Encoder:
     """What makes a chunk's packets."""
     if chunk.copied:
         return copied(chunk.source.video.codec)
-    return candidates(recipe.copy_fallback if encoder == COPY else encoder)[0]
+    row = candidates(recipe.copy_fallback if encoder == COPY else encoder)[0]
+    return row.of_depth(recipe.bits)
 
 
 def _make(

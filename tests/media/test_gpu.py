@@ -38,9 +38,9 @@ def gpu() -> None:
         pytest.skip("the NVIDIA driver finds no device")
 
 
-def nvenc_kind() -> FailureKind | None:
+def nvenc_kind(name: str = "h264_nvenc") -> FailureKind | None:
     """How a test encode with NVENC ends here; None if it works."""
-    command = encoder_trial_command(FFMPEG, ENCODERS["h264_nvenc"], Rate(quality=23))
+    command = encoder_trial_command(FFMPEG, ENCODERS[name], Rate(quality=23))
     try:
         process.run(command, what="a test encode")
     except FfmpegError as error:
@@ -89,17 +89,19 @@ def test_a_gpu_without_an_encoder_says_so() -> None:
     assert kind is None or kind.is_nodes_own, kind
 
 
-@pytest.mark.parametrize("recipe", [{}, {"use_input_bit_rate": True}])
-def test_nvenc_makes_exact_clips(make: Make, tmp_path: Path, recipe: dict[str, object]) -> None:
+@pytest.mark.parametrize("name", [row.name for row in ENCODERS.values() if row.on_gpu])
+@pytest.mark.parametrize("recipe", [{}, {"use_input_bit_rate": True}, {"fps": "12"}])
+def test_nvenc_makes_exact_clips(
+    make: Make, tmp_path: Path, name: str, recipe: dict[str, object]
+) -> None:
     """A forced keyframe is an IDR picture, and no GOP is open."""
-    kind = nvenc_kind()
+    kind = nvenc_kind(name)
     if kind is not None:
         pytest.skip(f"this GPU does not encode: {kind.value}")
     counter_video(tmp_path / "in.mp4", *steady(200, 25), size=(320, 192))
-    made = make(
-        tmp_path / "in.mp4", encoder="h264_nvenc", clip_len_s=1, clip_stride_s=0.5, **recipe
-    )
+    made = make(tmp_path / "in.mp4", encoder=name, clip_len_s=1, clip_stride_s=0.5, **recipe)
     assert {c.status for c in made.clips} == {ClipStatus.WRITTEN}
     for record in made.clips:
         shown = [n for _, n in read_numbers(Path(record.location or ""))]
-        assert shown == list(range(record.clip.start_frame, record.clip.end_frame))
+        numbers = range(record.clip.start_frame, record.clip.end_frame)
+        assert shown == ([k * 25 // 12 for k in numbers] if "fps" in recipe else list(numbers))
