@@ -105,7 +105,7 @@ PROFILES: Mapping[str, Profile] = {
 # What is given takes the place of what means the same in another way.
 _REPLACES: Mapping[str, Collection[str]] = {
     "clip_len_s": ("frames", "frame_stride"),
-    "frames": ("clip_len_s", "clip_stride_s", "min_clip_length_s", "frame_stride"),
+    "frames": ("clip_len_s", "clip_stride_s", "min_clip_length_s"),
     "spans": ("clip_len_s", "clip_stride_s", "min_clip_length_s", "frames", "frame_stride"),
     "span_list": (
         *("spans", "clip_len_s", "clip_stride_s", "min_clip_length_s", "frames", "frame_stride"),
@@ -126,12 +126,14 @@ def known_profile(name: str) -> str:
     return name
 
 
-def profile_values(name: str, given: Collection[str]) -> dict[str, Any]:
-    """The settings of a profile that what is given, by name, leaves in force."""
+def profile_values(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of a profile that what is given leaves in force."""
     if name not in PROFILES:
         return {}
     replaced = {other for each in given for other in _REPLACES.get(each, ())}
     if "spans" in given and name != "open-sora":
         replaced -= set(_REPLACES["spans"])  # the same clips, within shots
-    values = PROFILES[name].values
+    values = dict(PROFILES[name].values)
+    if "frames" in given and "frame_stride" in values:  # clips still follow one another
+        values["frame_stride"] = given["frames"]
     return {k: v for k, v in values.items() if k not in replaced and k not in given}

@@ -65,7 +65,8 @@ MANIFEST_COLUMNS: tuple[Column, ...] = (
     Column(
         "stale",
         "string",
-        "Why --prune would remove it: other recipe, source changed, source vanished; else null.",
+        "Why --prune would remove it: other recipe, source changed, source vanished, not asked for"
+        " (by a list of spans, any more); else null.",
     ),
     Column("start_s", "float64", "Start of the span in seconds; 0 is the video's first frame."),
     Column("end_s", "float64", "End of the span in seconds, not part of it."),

@@ -1,4 +1,4 @@
-"""Which clips are stale: of another recipe, or of a video that has changed or vanished. Pure.
+"""Which clips are stale: of another recipe or list, of a video that changed or vanished. Pure.
 
 A clip is compared with what its own video was last clipped with, never with another video's
 recipe. Clips of another recipe, or of an older version of the video, are *superseded* as soon as
@@ -25,6 +25,7 @@ class Stale(StrEnum):
     RECIPE = "other recipe"
     CHANGED = "source changed"
     VANISHED = "source vanished"
+    UNASKED = "not asked for"  # by the recipe's list of spans, any more
 
 
 class Ended(StrEnum):
@@ -80,6 +81,9 @@ class Standing:
             return SUPERSEDED, Stale.CHANGED.value
         if digest is not None and row["recipe_digest"] != digest:
             return SUPERSEDED, Stale.RECIPE.value
+        now = self.now.get(key)
+        if now is not None and now.ended is Ended.MADE and row["clip"] not in now.clips:
+            return SUPERSEDED, Stale.UNASKED.value
         if status == SUPERSEDED:
             return status, stale
         if self.vanished is None:

@@ -321,7 +321,9 @@ def test_a_running_run_keeps_others_off_and_can_be_cancelled(
 def test_the_form_describes_every_parameter(site: Site) -> None:
     """What the server shows: a title, a description, and bounds or choices where they apply."""
     schema = site.deployment("clip-local")["parameter_openapi_schema"]
-    assert set(schema["properties"]) == {"input", "output", "recipe", "execution"}
+    assert set(schema["properties"]) == {
+        *("input", "output", "recipe", "execution", "profile"),
+    }
     assert schema["required"] == ["input"]
     for name, parameter in schema["properties"].items():
         assert parameter["description"], name
