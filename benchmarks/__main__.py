@@ -52,7 +52,7 @@ class Case:
     """A line of work: which video, and clips of `length` s every `stride` s.
 
     repeats: at most so many (once where a contender takes minutes); encoder: preset and quality if
-    not the product's defaults.
+    not the product's defaults; short_side, fps: of clips that are made smaller.
     """
 
     name: str
@@ -61,6 +61,8 @@ class Case:
     stride: str
     repeats: int = 9
     encoder: tuple[str, float] | None = None
+    short_side: str = ""
+    fps: str = ""
 
 
 CASES = {
@@ -71,6 +73,18 @@ CASES = {
     "one-gop": Case("2 s every 2 s", "720p, one GOP", "2", "2", repeats=1),
     "short-gops": Case("10 s every 10 s", "720p, GOP 0.5 s", "10", "10", repeats=1),
     "1080p": Case("10 s every 5 s", "1080p, GOP 2 s", "10", "5", repeats=1),
+    "smaller": Case(
+        "10 s every 10 s, 480p", "1080p, GOP 2 s", "10", "10", repeats=3, short_side="480p"
+    ),
+    "smaller-fewer": Case(
+        "10 s every 10 s, 480p at 16 frames/s",
+        "1080p, GOP 2 s",
+        "10",
+        "10",
+        repeats=3,
+        short_side="480p",
+        fps="16",
+    ),
     "hevc": Case("10 s every 10 s", "1080p HEVC 10 bit", "10", "10", repeats=1),
     "nemo": Case("10 s every 5 s", "720p, GOP 2 s", "10", "5", repeats=1, encoder=_NEMO),
     "gaps": Case("5 s every 30 s", "10 min of 720p", "5", "30", repeats=1),
@@ -84,6 +98,8 @@ _LEFT_OUT = {
         *("ffmpeg's segment muxer", BOUND_WITH_KEYFRAMES),
     ),
 }
+_MADE_SMALLER = ("PySceneDetect", BOUND_WITH_KEYFRAMES)
+_LEFT_OUT |= dict.fromkeys(("smaller", "smaller-fewer"), _MADE_SMALLER)
 _ON_ONE = ("plain", "much-overlap")
 
 
@@ -150,6 +166,7 @@ def _measured(name: str, options: argparse.Namespace, home: Path) -> dict[str, A
     work = Work(
         tuple(path.absolute() for path in paths), _seconds(paths[0]),
         Fraction(case.length), Fraction(case.stride), options.cpus, preset, quality,
+        case.short_side, case.fps,
     )  # fmt: skip
     costs: dict[str, list[Cost]] = {}
     verdicts: dict[str, Verdict] = {}

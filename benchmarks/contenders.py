@@ -28,6 +28,7 @@ __all__ = [
 
 FFMPEG: str = imageio_ffmpeg.get_ffmpeg_exe()
 _BATCH = 16
+_SCALING = "bicubic+accurate_rnd+full_chroma_int"  # what ours does
 _QUIET = [FFMPEG, "-hide_banner", "-loglevel", "error"]
 
 
@@ -35,7 +36,8 @@ _QUIET = [FFMPEG, "-hide_banner", "-loglevel", "error"]
 class Work:
     """What is to be done: clips of `length` s every `stride` s of videos of `seconds` each.
 
-    All encode with libx264, `preset` and CRF `quality`.
+    All encode with libx264, `preset` and CRF `quality`. short_side: of the picture, in pixels, and
+    fps: frames per second, as settings have them; as in the videos where they are empty.
     """
 
     videos: tuple[Path, ...]
@@ -45,6 +47,8 @@ class Work:
     cpus: int
     preset: str
     quality: float
+    short_side: str = ""
+    fps: str = ""
 
     @property
     def spans(self) -> list[tuple[float, float]]:
@@ -63,8 +67,17 @@ class Work:
     def encoder(self) -> list[str]:
         """What ffmpeg is told of the encoder."""
         quality = ["-preset", self.preset, "-crf", f"{self.quality:g}"]
+        filters = [
+            *([f"fps={self.fps}"] if self.fps else []),
+            *(
+                [f"scale=-2:{self.short_side.rstrip('p')}:flags={_SCALING}"]
+                if self.short_side
+                else []
+            ),
+        ]
+        made = ["-vf", ",".join(filters)] if filters else []
         # 8 bits for all: x264 would encode ten where the source has them, and takes longer.
-        return ["-c:v", "libx264", "-pix_fmt", "yuv420p", *quality, "-threads", "1"]
+        return [*made, "-c:v", "libx264", "-pix_fmt", "yuv420p", *quality, "-threads", "1"]
 
 
 def _ours(work: Work, out: Path) -> list[str]:
@@ -76,6 +89,8 @@ def _ours(work: Work, out: Path) -> list[str]:
         "cpus": work.cpus,
         "preset": work.preset,
         "quality": work.quality,
+        "size": work.short_side,
+        "fps": work.fps,
     }
     return [sys.executable, "-m", "benchmarks.ours", json.dumps(options)]
 
@@ -90,6 +105,7 @@ def _flow(work: Work, out: Path) -> list[str]:
         *[sys.executable, str(script), "--input", str(work.input), "--output", str(out)],
         *["--clip-len-s", str(float(work.length)), "--clip-stride-s", str(float(work.stride))],
         *["--preset", work.preset, "--quality", str(work.quality)],
+        *["--size", work.short_side, "--fps", work.fps],
     ]
 
 

@@ -8,6 +8,8 @@ import subprocess
 import tempfile
 from bisect import bisect_left
 from dataclasses import dataclass
+from fractions import Fraction
+from math import ceil
 from pathlib import Path
 
 import av
@@ -35,13 +37,23 @@ def judge(work: Work, out: Path, *, with_vmaf: bool, is_one_file: bool) -> Verdi
     files = _in_order(out)
     counts = [_frames(path) for path in files]
     shown = sorted(_times(work.videos[0]))  # copies, where there are several
-    each = [bisect_left(shown, b - 1e-6) - bisect_left(shown, a - 1e-6) for a, b in work.spans]
+    if work.fps:
+        rate = float(Fraction(work.fps))
+        each = [ceil(b * rate - 1e-6) - ceil(a * rate - 1e-6) for a, b in work.spans]
+    else:
+        each = [bisect_left(shown, b - 1e-6) - bisect_left(shown, a - 1e-6) for a, b in work.spans]
     expected = each * len(work.videos)
     exact = None
     if not is_one_file:
         exact = sum(a == b for a, b in zip(counts, expected, strict=False))
     vmaf = None
-    if with_vmaf and not is_one_file and len(files) == len(expected):
+    if (
+        with_vmaf
+        and not work.short_side
+        and not work.fps
+        and not is_one_file
+        and len(files) == len(expected)
+    ):
         chosen = sorted({0, len(work.spans) // 2})
         vmaf = statistics.mean(_vmaf(files[i], work, *work.spans[i]) for i in chosen)
     return Verdict(len(files), sum(counts), exact, sum(f.stat().st_size for f in files), vmaf)

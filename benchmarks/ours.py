@@ -47,6 +47,8 @@ def clip(options: dict[str, Any], cpus: int, file: SourceFile) -> None:
         clip_stride_s=options["stride"],
         preset=options["preset"],
         quality=options["quality"],
+        size=options.get("size", ""),
+        fps=options.get("fps", ""),
     )
     config = RunConfig(recipe, Execution())
     output = open_output(options["output"])
