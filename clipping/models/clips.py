@@ -261,7 +261,8 @@ class ClipRecord(Value):
         where = "its span" if clip.count == 1 else f"the spans of these {clip.count} clips"
         reason = f"no frame is presented in {where}"
         if row := clip.listed:
-            edges = f"{float(row.start):g} s to {float(row.end):g} s"
+            unit = " s" if not row.in_frames else ""
+            edges = f"{float(row.start):g}{unit} to {float(row.end):g}{unit}"
             reason = f"row {row.row} of the list: no frame is presented from {edges}"
         if clip.asked_span:
             where = f"{float(clip.asked_span.start):g} s to {float(clip.asked_span.end):g} s"

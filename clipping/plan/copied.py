@@ -10,7 +10,7 @@ from bisect import bisect_left
 from collections.abc import Sequence
 
 from clipping.models import Clip, Span, VideoFacts
-from clipping.plan.clips import clip_id
+from clipping.plan.clips import Names
 from clipping.plan.frame_times import FrameTimes
 
 __all__ = ["COPYABLE", "moved", "why_not_copied"]
@@ -43,7 +43,7 @@ def moved(source_key: str, clips: Sequence[Clip], times: FrameTimes) -> list[Cli
     """
     at = [bisect_left(times.pts, point) for point in times.cut_points]
     edges = sorted({*at, len(times.pts)})
-    taken: set[tuple[int, int]] = set()
+    names = Names(source_key)
     found: list[Clip] = []
     for clip in clips:
         if not clip.frame_count:
@@ -51,16 +51,13 @@ def moved(source_key: str, clips: Sequence[Clip], times: FrameTimes) -> list[Cli
             continue
         start, end = (_nearest(edge, edges, times) for edge in (clip.start_frame, clip.end_frame))
         start = min(start, end)
-        name = clip_id(source_key, start, end)
-        if start == end or (start, end) in taken:
-            name = clip_id(f"{source_key}_{clip.span.start}_{clip.span.end}", start, end)
-        taken.add((start, end))
         start_pts, end_pts = _pts(start, times), _pts(end, times)
         span = Span(
             start=(start_pts - times.first) * times.time_base,
             end=(end_pts - times.first) * times.time_base,
         )
         edges_now = {"start_frame": start, "end_frame": end, "start_pts": start_pts}
+        name = names.take(start, end, clip.span)
         more = {"id": name, "span": span, "end_pts": end_pts, "asked_span": clip.span}
         found.append(clip.model_copy(update={**edges_now, **more}))
     return found

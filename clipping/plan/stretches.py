@@ -42,6 +42,9 @@ def _laid(clip: Clip, key: str, stretch: Stretch, before: Before) -> Clip:
     # As in `clips`: where two have the same frames, or none, their spans tell them apart.
     is_alone = clip.id == clip_id(key, clip.start_frame, clip.end_frame)
     name = key if is_alone else f"{key}_{span.start}_{span.end}"
+    own = clip_id(f"{key}_{clip.span.start}_{clip.span.end}", clip.start_frame, clip.end_frame)
+    if not is_alone and clip.asked_span is None and clip.id != own:
+        name = f"{name}_{clip.id}"  # one of several that ask for the same span
     return clip.model_copy(
         update={
             "id": clip_id(name, start, end),

@@ -119,7 +119,7 @@ def plan_chunks(
         limited = recipe.model_copy(update={"limit_clips": left})
         mine = _of_stretch(listed, part.stretch, is_last=part is probed.stretches[-1])
         of_part = _planned(part.source, part, limited, clips_per_chunk, mine)
-        found += [laid(chunk, part.stretch, before) for chunk in of_part]
+        found += [_asked(laid(chunk, part.stretch, before), listed) for chunk in of_part]
         spans = sum(clip.count for chunk in of_part for clip in chunk.clips)
         times = _clip_times(part.source, part, recipe)[0]
         before = Before(
@@ -172,6 +172,18 @@ def _of_stretch(
             moved = {"start": row.start - begins, "end": min(row.end - begins, lasts)}
             mine.append(row.model_copy(update=moved))
     return mine
+
+
+def _asked(chunk: Chunk, listed: Sequence[ListedSpan]) -> Chunk:
+    """The chunk with the rows as they are in the list, not as they were laid into a recording."""
+    if not listed:
+        return chunk
+    rows = {row.row: row for row in listed}
+    clips = (
+        clip.model_copy(update={"listed": rows[clip.listed.row]}) if clip.listed else clip
+        for clip in chunk.clips
+    )
+    return chunk.model_copy(update={"clips": tuple(clips)})
 
 
 def _planned(

@@ -65,7 +65,9 @@ def cut_short(clips: Iterable[Clip]) -> Iterator[str]:
     """Which rows the end of their video cuts short, or leaves nothing of."""
     for clip in clips:
         row = clip.listed
-        if row is None or row.end >= TO_THE_END or clip.span.end >= row.end:
+        if row is None or row.in_frames or row.end >= TO_THE_END or clip.span.end >= row.end:
+            continue
+        if clip.asked_span is not None:  # moved to a keyframe, which is told otherwise
             continue
         ends = f"it ends at {float(clip.span.end):g} s, before the {float(row.end):g} s"
         if not clip.frame_count:
@@ -93,13 +95,17 @@ def _matched(
     is_part: whether the run's videos are only some of those that the list may name.
     """
     by_name = _names(sources)
-    alone = _only_one(path, sources) if any(row.source is None for row in held.rows) else None
+    is_named = any(row.source is not None for row in held.rows)
+    alone = None if is_named or not held.rows else _only_one(path, sources)
     matched: dict[str, list[ListedSpan]] = defaultdict(list)
     problems: dict[int, str] = {}
     ids: dict[tuple[str, str], int] = {}
     for row in held.rows:
         number = row.span.row
         key = alone if row.source is None else _key(row, by_name)
+        if key is None and row.source is None:
+            problems[number] = "it names no video, as other rows do"
+            continue
         if key is None:
             if not is_part:
                 problems[number] = f"no video of this run is called {row.source!r}"
@@ -113,6 +119,11 @@ def _matched(
             continue
         matched[key].append(row.span)
     return matched, problems
+
+
+def _is_called_after(name: str, stem: str) -> bool:
+    """Whether a list's name begins with a video's whole name: talk-Scenes.csv with talk."""
+    return name.startswith(stem) and not name[len(stem) : len(stem) + 1].isalnum()
 
 
 _SEVERAL = "\0"
@@ -145,7 +156,7 @@ def _only_one(path: str, sources: Sequence[SourceFile]) -> str:
     if len(sources) == 1:
         return sources[0].key
     name = PurePosixPath(path).name
-    fitting = [f for f in sources if name.startswith(PurePosixPath(f.key).stem)]
+    fitting = [f for f in sources if _is_called_after(name, PurePosixPath(f.key).stem)]
     if fitting:
         longest = max(len(PurePosixPath(f.key).stem) for f in fitting)
         fitting = [f for f in fitting if len(PurePosixPath(f.key).stem) == longest]

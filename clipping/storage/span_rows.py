@@ -35,7 +35,7 @@ _LABEL = ("label", "name", "caption", "title", "class")
 _PYSCENEDETECT = "scene_number"
 _CLOCK = re.compile(r"(?:(\d+):)?(\d{1,2}):(\d{1,2}(?:[.,]\d+)?)")
 _NUMBER = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:e[+-]?\d{1,3})?", re.IGNORECASE)
-_LONGEST_TEXT = 1000
+_LONGEST_TEXT, _LONGEST_NUMBER = 1000, 60  # characters
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +160,9 @@ def _span(number: int, row: Mapping[str, Any]) -> SpanRow:
             start -= 1  # it counts from 1, and its end is the number of the frame after the last
         in_frames = True
     else:
+        for what, names in (("start", _START), ("end", (*_END, *_LENGTH))):
+            if not any(name in row for name in names):
+                raise ValueError(f"it has no {what}")
         start, end, in_frames = *_seconds(row), False
     if start < 0:
         raise ValueError(f"it starts before 0, at {float(start):g}")
@@ -196,8 +199,8 @@ def _frame(row: Mapping[str, Any], name: str) -> Fraction:
 
 def _time(value: Any) -> Fraction:
     found = _time_or_none(value)
-    if found is None:
-        raise ValueError(f"{value!r} is no time: give seconds or HH:MM:SS.mmm")
+    if found is None or abs(found) > TO_THE_END:
+        raise ValueError(f"{str(value)[:40]!r} is no time: give seconds or HH:MM:SS.mmm")
     return found
 
 
@@ -205,7 +208,7 @@ def _time_or_none(value: Any) -> Fraction | None:
     """Exactly what is written: 4.2 is 42/10, not its nearest binary double."""
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return None
-    text = str(value).strip()
+    text = str(value).strip()[:_LONGEST_NUMBER]
     if _NUMBER.fullmatch(text):
         return Fraction(text)
     if not (found := _CLOCK.fullmatch(text)):

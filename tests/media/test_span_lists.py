@@ -155,6 +155,39 @@ def test_only_what_the_list_changes_is_made_again(tmp_path: Path) -> None:
     assert [i for _, i, _ in shown(more)] == ["r0", "new", "r1", "r2", "r3", "r4"]
 
 
+def test_rows_that_ask_for_the_same_are_clips_of_their_own(tmp_path: Path) -> None:
+    counter_video(tmp_path / "a.mp4", *steady(50, 25))
+    rows = "source,start,end,label\n" + "".join(f"a.mp4,0.4,1,{i}\n" for i in "abc")
+    rows += "a.mp4,7,8,d\na.mp4,7,8,e\na.mp4,7,9,f\n"
+    records = [clip for record in made(tmp_path, rows) for clip in record.clips]
+    assert len({clip.clip.id for clip in records}) == 6
+    written = [c for c in records if c.status is ClipStatus.WRITTEN]
+    assert len({c.location for c in written}) == 3
+    assert len(list((tmp_path / "out" / "clips").iterdir())) == 3
+    told = {c.clip.listed.label for c in written if c.clip.listed}
+    assert told == {"a", "b", "c"}
+
+
+def test_a_list_is_called_after_a_whole_name(tmp_path: Path) -> None:
+    for name in ("a.mp4", "tal.mp4"):
+        counter_video(tmp_path / name, *steady(30, 25))
+    for name in ("annotations.csv", "talk-Scenes.csv"):
+        with pytest.raises(UsageError, match="which of the 2 videos it is about cannot be told"):
+            made(tmp_path, "start,end\n0,1\n", name)
+
+
+def test_a_row_without_a_name_fails_alone(tmp_path: Path) -> None:
+    for name in ("a.mp4", "b.mp4"):
+        counter_video(tmp_path / name, *steady(30, 25))
+    (tmp_path / "l.csv").write_text("source,start,end\na.mp4,0,1\n,0,1\nb.mp4,0,1\n")
+    config = resolve(Recipe(span_list=str(tmp_path / "l.csv")), Execution())
+    spans = load_spans(config, find_sources([str(tmp_path)], config.execution.extensions))
+    assert spans is not None
+    told = [e.message for _, e in spans.problems]
+    assert told == ["l.csv row 2: it names no video, as other rows do"]
+    assert len(spans.of("a.mp4")) == len(spans.of("b.mp4")) == 1
+
+
 def test_recordings_joined_in_a_file(tmp_path: Path) -> None:
     """A row ends with its recording."""
     parts = tmp_path / "parts"
@@ -167,3 +200,8 @@ def test_recordings_joined_in_a_file(tmp_path: Path) -> None:
     assert [n for *_, n in shown(records)] == [
         list(range(25, 50)), list(range(50, 60)), list(range(85, 110)),
     ]  # fmt: skip
+    clips = [clip.clip for record in records for clip in record.clips]
+    assert [clip.listed and (clip.listed.start, clip.listed.end) for clip in clips] == [
+        (1, 2), (2, 4), (Fraction("3.4"), Fraction("4.4")),
+    ]  # fmt: skip
+    assert list(cut_short(clips)) == ["it ends at 2.4 s, before the 4 s of row 2"]

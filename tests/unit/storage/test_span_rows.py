@@ -82,6 +82,10 @@ def test_what_is_read(name: str, content: str | bytes, wanted: list[tuple[Any, .
         ("a.mp4,soon,3", "'soon' is no time"),
         ("a.mp4,00:61:00,3", "'00:61:00' is no time"),
         ("a.mp4,nan,3", "'nan' is no time"),
+        ("a.mp4,-1e999,3", "'-1e999' is no time"),
+        ("a.mp4,2e999,3e999", "'2e999' is no time"),
+        ("a.mp4,1" + "0" * 5000 + ",3", "is no time"),
+        ("a.mp4,1.5", "it has no end"),
     ],
 )
 def test_a_bad_row_is_told_and_the_others_are_read(row: str, words: str) -> None:
@@ -108,6 +112,12 @@ def test_what_is_no_list_is_refused(name: str, content: bytes, words: str) -> No
     with pytest.raises(UsageError, match="span_list") as caught:
         read_spans(name, content)
     assert words in caught.value.message
+
+
+def test_a_misspelt_key_is_no_whole_video() -> None:
+    rows = [{"source": "b.mp4"}, {"source": "b.mp4", "start": 1, "ned": 2}]
+    held = read_spans("l.json", json.dumps(rows).encode())
+    assert held.bad == {1: "it has no start", 2: "it has no end"}
 
 
 @given(seconds=st.decimals(0, 100_000, places=3, allow_nan=False))
