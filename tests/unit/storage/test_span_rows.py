@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -128,3 +129,13 @@ def test_times_are_exact(seconds: Any) -> None:
     rows = f"source,start,end\na,{seconds},200000\nb,{clock},200000\n"
     held = read_spans("l.csv", rows.encode())
     assert [r.span.start for r in held.rows] == [exact, exact]
+
+
+def test_the_documents_example() -> None:
+    text = (Path(__file__).parents[3] / "docs" / "spans.md").read_text(encoding="utf-8")
+    example = text.split("```csv\n")[1].split("```")[0]
+    assert spans("l.csv", example) == [
+        ("talk.mp4", Fraction("1.5"), Fraction("4.2"), False, "greeting", "hello"),
+        ("talk.mp4", Fraction("70.25"), 80, False, None, None),
+        ("b/other.mkv", 0, Fraction("2.5"), False, None, None),
+    ]
